@@ -1,0 +1,1 @@
+"""Rules apart from the world: no clock, no database, no network, no settings."""

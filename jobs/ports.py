@@ -1,0 +1,106 @@
+"""What the stages need from the outside, as protocols: a mailer, a limiter, a recorder.
+
+`workers` provides the real ones; a fake in the tests passes the same contract test. Nothing here imports `workers`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Scope(StrEnum):
+    """Whose matter a relay's answer is; this decides what happens to the letter."""
+
+    ACCEPTED = "accepted"
+    RECIPIENT = "recipient"
+    """This address will never take it: refused, the address is suppressed."""
+    RECIPIENT_FOR_NOW = "recipient_for_now"
+    """This address may take it later: retried on the ladder, for up to 48 hours."""
+    MESSAGE = "message"
+    """The letter or the sender is at fault: the kind of letter is paused, no recipient is touched."""
+    RELAY = "relay"
+    """The relay is at fault or away: nobody's attempt."""
+    UNSENT = "unsent"
+    """Never begun: the deadline came first, or the mailer is draining. Nobody's attempt."""
+    UNCERTAIN = "uncertain"
+    """The final dot was written and no answer came: the one case of doubt."""
+
+
+class SmtpStage(StrEnum):
+    """How far a transaction had come when the answer, or its absence, decided it."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    AUTH = "auth"
+    MAIL = "mail"
+    RCPT = "rcpt"
+    DATA = "data"
+    DOT = "dot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One letter, ready to leave.
+
+    `reference` is handed back untouched with the receipt. `sender` and `recipient` are ASCII (IDNA applied), without angle
+    brackets, CR or LF. `content` is a whole RFC 5322 message with CRLF line ends, 7-bit clean, ending in CRLF, not yet dot-stuffed.
+    """
+
+    reference: object
+    sender: str
+    recipient: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What became of one letter: scope, stage reached, and the relay's words (`text` capped at 200 characters, one line)."""
+
+    scope: Scope
+    stage: SmtpStage
+    code: int | None = None
+    enhanced: str | None = None
+    text: str = ""
+    relay_id: str | None = None
+    """The queue id from the 250 reply, where one could be read."""
+
+
+class Recorder(Protocol):
+    """Takes receipts. The number taken and not yet committed is bounded, which bounds the doubles after a crash."""
+
+    async def room(self) -> None:
+        """Return when one more letter may begin; waits while too many receipts are not yet committed."""
+
+    def record(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Take one receipt; called exactly once for each envelope given to `send`, in any order."""
+
+
+class Mailer(Protocol):
+    """Sends letters over pooled connections."""
+
+    async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float) -> None:
+        """Send every envelope, or give it back as `UNSENT`; returns when each one has its receipt.
+
+        No letter *begins* later than `seconds` after the call; one that has begun is bounded by the stage timeouts. Never raises
+        for what a relay does: that is a receipt. Cancelling the call closes the connections in use.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """How many letters may leave now, per recipient domain, and how long until more may (seconds; 0: nothing was held back)."""
+
+    letters: Mapping[str, int]
+    wait_seconds: float
+
+
+class Limiter(Protocol):
+    """Keeps the sending limits across processes."""
+
+    @property
+    def unlimited(self) -> bool:
+        """True when every limit is off, so that nobody needs to be asked."""
+
+    async def take(self, organization: str, demand: Mapping[str, int]) -> Grant:
+        """Take as many tokens as there are, at most `demand` per recipient domain (letters). Tokens taken are spent."""

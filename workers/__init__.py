@@ -1,0 +1,1 @@
+"""How things run: processes, broker, conductor, mailer, command line."""

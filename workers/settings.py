@@ -1,0 +1,179 @@
+"""Configuration from the environment, checked as a whole.
+
+Every variable of the README's table is a field here; a test compares the two. All faults are reported at once, each with the
+variable's name and what to do. The object is frozen and keeps secrets out of its `repr`.
+"""
+
+from enum import StrEnum
+from email.utils import parseaddr
+from typing import Annotated, Any, Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.keys import KeyRing
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class ConfigurationError(Exception):
+    """The environment is not fit to start with. `faults` lists every reason, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("The configuration has faults:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class Security(StrEnum):
+    """How a connection to the relay is protected."""
+
+    PLAIN = "plain"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+class Relay(BaseModel):
+    """Where letters are handed over, from `SMTP_URL`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int
+    security: Security
+    username: str | None = None
+    password: SecretStr | None = None
+
+    @property
+    def name(self) -> str:
+        """Host and port: how logs and limits call this relay."""
+        return f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port]`.
+
+        Raises:
+            ValueError: With what is wrong; credentials are not repeated.
+        """
+        parts = urlsplit(url)
+        schemes = {"smtp": (Security.PLAIN, 25), "smtps": (Security.TLS, 465), "smtp+starttls": (Security.STARTTLS, 587)}
+        if parts.scheme not in schemes:
+            raise ValueError(f"the scheme must be one of smtp, smtps, smtp+starttls, not {parts.scheme!r}")
+        security, port = schemes[parts.scheme]
+        if not parts.hostname:
+            raise ValueError("a host is missing")
+        if parts.path.strip("/") or parts.query or parts.fragment:
+            raise ValueError("nothing may follow host and port")
+        if security is Security.PLAIN and parts.username and parts.hostname not in LOOPBACK:
+            raise ValueError("a password over plain smtp:// would be readable on the way; use smtp+starttls:// or smtps://")
+        return cls(
+            host=parts.hostname,
+            port=parts.port or port,
+            security=security,
+            username=unquote(parts.username) if parts.username else None,
+            password=SecretStr(unquote(parts.password)) if parts.password else None,
+        )
+
+
+def _is_url(*schemes: str) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        parts: SplitResult = urlsplit(value.get_secret_value())
+        if parts.scheme not in schemes:
+            raise ValueError(f"must start with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_mailbox(value: str) -> str:
+    _, address = parseaddr(value, strict=True)
+    if "@" not in address or not address.isascii() or any(c in value for c in "\r\n"):
+        raise ValueError("must be an address such as 'Example Security <security@example.com>'")
+    return value
+
+
+def _is_web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("must be a web address such as https://app.example.com")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must be https: members are asked to sign in there")
+    return value.rstrip("/")
+
+
+PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
+RedisUrl = Annotated[SecretStr, _is_url("redis", "rediss", "unix")]
+Rate = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Rates are letters per second, 0 means off."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    database_url: PostgresUrl = Field(alias="DATABASE_URL")
+    database_url_direct: PostgresUrl | None = Field(default=None, alias="DATABASE_URL_DIRECT")
+    redis_url: RedisUrl = Field(alias="REDIS_URL")
+    smtp_url: SecretStr = Field(alias="SMTP_URL")
+    mail_from: Annotated[str, AfterValidator(_is_mailbox)] = Field(alias="MAIL_FROM")
+    app_url: Annotated[str, AfterValidator(_is_web_url)] = Field(alias="APP_URL")
+    keys: SecretStr = Field(alias="PORTCULLIS_KEYS")
+
+    relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")
+    organization_rate: Rate = Field(default=0, alias="PORTCULLIS_ORGANIZATION_RATE")
+    domain_rate: Rate = Field(default=20, alias="PORTCULLIS_DOMAIN_RATE")
+    daily_quota: Count = Field(default=0, alias="PORTCULLIS_DAILY_QUOTA")
+    connections: Annotated[int, Field(ge=1, le=500)] = Field(default=16, alias="PORTCULLIS_CONNECTIONS")
+    letters_per_connection: Count = Field(default=100, alias="PORTCULLIS_LETTERS_PER_CONNECTION")
+    connections_per_minute: Count = Field(default=100, alias="PORTCULLIS_CONNECTIONS_PER_MINUTE")
+
+    log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
+
+    @model_validator(mode="after")
+    def _parse_compound_values(self) -> Self:
+        faults: list[str] = []
+        for name, parse in (("SMTP_URL", lambda: self.relay), ("PORTCULLIS_KEYS", lambda: self.key_ring)):
+            try:
+                parse()
+            except ValueError as error:
+                faults.append(f"{name}: {error}")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def relay(self) -> Relay:
+        """The relay behind `SMTP_URL`."""
+        return Relay.parse(self.smtp_url.get_secret_value())
+
+    @property
+    def key_ring(self) -> KeyRing:
+        """The ring behind `PORTCULLIS_KEYS`."""
+        return KeyRing.parse(self.keys.get_secret_value())
+
+    @property
+    def direct_database_url(self) -> str:
+        """The URL that must not go through a transaction pooler: `LISTEN` needs a connection of its own."""
+        return (self.database_url_direct or self.database_url).get_secret_value()
+
+    @classmethod
+    def load(cls, environment: dict[str, str] | None = None) -> "Settings":
+        """Read the process environment, or `environment` instead of it.
+
+        Raises:
+            ConfigurationError: With every fault at once.
+        """
+        try:
+            return cls() if environment is None else cls.model_validate(environment)  # type: ignore[call-arg]
+        except ValidationError as error:
+            raise ConfigurationError([line for fault in error.errors() for line in _sentences(fault)]) from None
+
+
+def _sentences(fault: Any) -> list[str]:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        return [f"{name} is missing; the README's table of settings says what it is for"]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return [f"{name}: {message}"] if name else message.splitlines()
