@@ -4,13 +4,14 @@ Every variable of the README's table is a field here; a test compares the two. A
 variable's name and what to do. The object is frozen and keeps secrets out of its `repr`.
 """
 
-from enum import StrEnum
+import os
+from collections.abc import Callable, Mapping
 from email.utils import parseaddr
+from enum import StrEnum
 from typing import Annotated, Any, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from workers.keys import KeyRing
 
@@ -76,18 +77,24 @@ class Relay(BaseModel):
         )
 
 
-def _is_url(*schemes: str) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        parts: SplitResult = urlsplit(value.get_secret_value())
-        if parts.scheme not in schemes:
-            raise ValueError(f"must start with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+def _secretly(check: Callable[[str], object]) -> AfterValidator:
+    def validate(value: SecretStr) -> SecretStr:
+        check(value.get_secret_value())
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(validate)
+
+
+def _is_url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> None:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError(f"must start with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+
+    return _secretly(check)
 
 
 def _is_mailbox(value: str) -> str:
-    _, address = parseaddr(value, strict=True)
+    _, address = parseaddr(value)
     if "@" not in address or not address.isascii() or any(c in value for c in "\r\n"):
         raise ValueError("must be an address such as 'Example Security <security@example.com>'")
     return value
@@ -108,18 +115,18 @@ Rate = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The whole configuration. Rates are letters per second, 0 means off."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: PostgresUrl = Field(alias="DATABASE_URL")
     database_url_direct: PostgresUrl | None = Field(default=None, alias="DATABASE_URL_DIRECT")
     redis_url: RedisUrl = Field(alias="REDIS_URL")
-    smtp_url: SecretStr = Field(alias="SMTP_URL")
+    smtp_url: Annotated[SecretStr, _secretly(Relay.parse)] = Field(alias="SMTP_URL")
     mail_from: Annotated[str, AfterValidator(_is_mailbox)] = Field(alias="MAIL_FROM")
     app_url: Annotated[str, AfterValidator(_is_web_url)] = Field(alias="APP_URL")
-    keys: SecretStr = Field(alias="PORTCULLIS_KEYS")
+    keys: Annotated[SecretStr, _secretly(KeyRing.parse)] = Field(alias="PORTCULLIS_KEYS")
 
     relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")
     organization_rate: Rate = Field(default=0, alias="PORTCULLIS_ORGANIZATION_RATE")
@@ -130,18 +137,6 @@ class Settings(BaseSettings):
     connections_per_minute: Count = Field(default=100, alias="PORTCULLIS_CONNECTIONS_PER_MINUTE")
 
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
-
-    @model_validator(mode="after")
-    def _parse_compound_values(self) -> Self:
-        faults: list[str] = []
-        for name, parse in (("SMTP_URL", lambda: self.relay), ("PORTCULLIS_KEYS", lambda: self.key_ring)):
-            try:
-                parse()
-            except ValueError as error:
-                faults.append(f"{name}: {error}")
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
 
     @property
     def relay(self) -> Relay:
@@ -159,21 +154,21 @@ class Settings(BaseSettings):
         return (self.database_url_direct or self.database_url).get_secret_value()
 
     @classmethod
-    def load(cls, environment: dict[str, str] | None = None) -> "Settings":
-        """Read the process environment, or `environment` instead of it.
+    def load(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read `environment`, by default the process's own. An empty variable counts as absent.
 
         Raises:
             ConfigurationError: With every fault at once.
         """
+        given = os.environ if environment is None else environment
         try:
-            return cls() if environment is None else cls.model_validate(environment)  # type: ignore[call-arg]
+            return cls.model_validate({name: value for name, value in given.items() if value})
         except ValidationError as error:
-            raise ConfigurationError([line for fault in error.errors() for line in _sentences(fault)]) from None
+            raise ConfigurationError([_sentence(fault) for fault in error.errors()]) from None
 
 
-def _sentences(fault: Any) -> list[str]:
+def _sentence(fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
-        return [f"{name} is missing; the README's table of settings says what it is for"]
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    return [f"{name}: {message}"] if name else message.splitlines()
+        return f"{name} is missing; the README's table of settings says what it is for"
+    return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"
