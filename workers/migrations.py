@@ -1,0 +1,128 @@
+"""Install and upgrade the schema `portcullis`: checks the contract first, then runs Alembic.
+
+Forward only and repeatable. Safe under load: one migrator at a time (advisory lock), no statement waits for a table lock longer than
+two seconds; whoever could not get it tries again later. It needs a direct connection, not a transaction pooler.
+"""
+
+import logging
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from jobs.store import contract
+from jobs.store.contract import ID_TYPES, Column, ContractError, EndSessions
+
+SCRIPTS = Path(contract.__file__).parent / "migrations"
+LOCK = 0x706F7274  # 'port': one migrator at a time
+
+logger = logging.getLogger(__name__)
+
+
+class MigrationError(Exception):
+    """The schema can't be installed as asked; the message says what to do."""
+
+
+def migrate(url: str, *, member_id_type: str | None = None, organization_id_type: str | None = None) -> str:
+    """Bring the schema to the newest revision and return that revision's name.
+
+    The id types are chosen at the first installation (default: bigint) and can't change afterwards.
+
+    Raises:
+        ContractError: `directory` lacks something; nothing was created.
+        MigrationError: An id type is unknown or differs from the one installed; a table lock was not to be had.
+    """
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    for attempt in Retrying(
+        retry=retry_if_exception(_is_lock_timeout),
+        stop=stop_after_attempt(10),
+        wait=wait_random_exponential(max=10),
+        before_sleep=before_sleep_log(logger, logging.WARNING),
+        reraise=True,
+    ):
+        with attempt, engine.connect() as connection:
+            connection.execute(text("SET lock_timeout = '2s'"))
+            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+            connection.commit()
+            try:
+                return _upgrade(connection, member_id_type, organization_id_type)
+            finally:
+                connection.rollback()
+                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+                connection.commit()
+    raise AssertionError("tenacity either returns or raises")
+
+
+def newest_revision() -> str:
+    """Return the revision that this code expects."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def installed_revision(url: str) -> str | None:
+    """Return the revision in the database, or `None` when Portcullis is not installed."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.connect() as connection:
+        return _revision(connection)
+
+
+def _upgrade(connection: Connection, member_id_type: str | None, organization_id_type: str | None) -> str:
+    installed = _installed_types(connection)
+    types = {
+        "member_id_type": _choose("member", member_id_type, installed.get("member_id")),
+        "organization_id_type": _choose("organization", organization_id_type, installed.get("organization_id")),
+    }
+    _check_contract(connection, member=types["member_id_type"], organization=types["organization_id_type"])
+    connection.execute(text("CREATE SCHEMA IF NOT EXISTS portcullis"))
+    connection.commit()
+    command.upgrade(_config(connection=connection, **types), "head")
+    return str(_revision(connection))
+
+
+def _choose(name: str, asked: str | None, installed: str | None) -> str:
+    if asked is not None and asked not in ID_TYPES:
+        raise MigrationError(f"--{name}-id-type {asked} is unknown; choose one of {', '.join(ID_TYPES)}")
+    if asked is not None and installed is not None and asked != installed:
+        raise MigrationError(f"Portcullis is installed with --{name}-id-type {installed}; it can't change to {asked} afterwards")
+    return asked or installed or "bigint"
+
+
+def _check_contract(connection: Connection, *, member: str, organization: str) -> None:
+    columns = [Column(**row) for row in connection.execute(text(contract.COLUMNS_QUERY)).mappings()]
+    functions = [EndSessions(**row) for row in connection.execute(text(contract.FUNCTIONS_QUERY)).mappings()]
+    connection.commit()
+    faults = contract.find_faults(columns, functions, member=member, organization=organization)
+    if faults:
+        raise ContractError(faults)
+
+
+def _installed_types(connection: Connection) -> dict[str, str]:
+    rows = connection.execute(
+        text(
+            "SELECT t.typname::text, pg_catalog.format_type(t.typbasetype, NULL) FROM pg_catalog.pg_type t"
+            " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = 'portcullis' WHERE t.typtype = 'd'"
+        )
+    )
+    return {name: base for name, base in rows}
+
+
+def _revision(connection: Connection) -> str | None:
+    options = {"version_table": "schema_version", "version_table_schema": "portcullis"}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _config(**attributes: object) -> Config:
+    config = Config(attributes=attributes)
+    config.set_main_option("script_location", str(SCRIPTS))
+    return config
+
+
+def _is_lock_timeout(error: BaseException) -> bool:
+    cause = getattr(error, "orig", error)
+    return isinstance(cause, psycopg.errors.LockNotAvailable)
