@@ -1,0 +1,1 @@
+"""The app's tables, then the schema that Portcullis reads."""
