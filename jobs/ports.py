@@ -8,23 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from jobs.domain.outcomes import Scope
 
-class Scope(StrEnum):
-    """Whose matter a relay's answer is; this decides what happens to the letter."""
-
-    ACCEPTED = "accepted"
-    RECIPIENT = "recipient"
-    """This address will never take it: refused, the address is suppressed."""
-    RECIPIENT_FOR_NOW = "recipient_for_now"
-    """This address may take it later: retried on the ladder, for up to 48 hours."""
-    MESSAGE = "message"
-    """The letter or the sender is at fault: the kind of letter is paused, no recipient is touched."""
-    RELAY = "relay"
-    """The relay is at fault or away: nobody's attempt."""
-    UNSENT = "unsent"
-    """Never begun: the deadline came first, or the mailer is draining. Nobody's attempt."""
-    UNCERTAIN = "uncertain"
-    """The final dot was written and no answer came: the one case of doubt."""
+__all__ = ["Envelope", "Grant", "Limiter", "Mailer", "Receipt", "Recorder", "Scope", "SmtpStage"]
 
 
 class SmtpStage(StrEnum):
@@ -78,6 +64,10 @@ class Recorder(Protocol):
 
 class Mailer(Protocol):
     """Sends letters over pooled connections."""
+
+    @property
+    def retry_in_seconds(self) -> float:
+        """How long the relay should be left alone; 0: it is believed to be well."""
 
     async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float) -> None:
         """Send every envelope, or give it back as `UNSENT`; returns when each one has its receipt.

@@ -18,7 +18,8 @@ CREATE TABLE portcullis.policy (
     changed_at      timestamptz NOT NULL DEFAULT now()
 );
 
--- One flip of the switch, carried out. The organization's name and the like are frozen, so that a letter sent twice is the same bytes.
+-- One flip of the switch, carried out. The organization's name and the like, and at the end the totals that the report states, are
+-- frozen, so that a letter sent twice is the same bytes.
 CREATE TABLE portcullis.run (
     run_id                 bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     organization_id        portcullis.organization_id NOT NULL,
@@ -36,6 +37,7 @@ CREATE TABLE portcullis.run (
     support_url            text,
     decided_by             text,
     planned_to             portcullis.member_id,
+    totals                 jsonb,
     has_open_batches       boolean NOT NULL DEFAULT true,
     UNIQUE (organization_id, epoch),
     CHECK ((state = 'running') = (finished_at IS NULL))
@@ -90,7 +92,7 @@ CREATE TABLE portcullis.batch (
 CREATE INDEX batch_open ON portcullis.batch (run_id, queue, urgency, batch_id) WHERE state = 'open';
 CREATE INDEX batch_of_run ON portcullis.batch (run_id, stage);
 
--- The ledger: one row per (run, slot, member), in exactly one state. From the first claim on, `letter` and the four facts beside it
+-- The ledger: one row per (run, slot, member), in exactly one state. From the first claim on, `letter` and the five facts beside it
 -- are frozen. Only the primary key is indexed, so that every change of state is a heap-only update; for the same reason the room
 -- that `fillfactor` leaves. There is no foreign key to `run` or `batch`: at a million rows its checks would cost more than the work.
 CREATE TABLE portcullis.delivery (
@@ -112,6 +114,7 @@ CREATE TABLE portcullis.delivery (
     display_name   text,
     locale         text,
     time_zone      text,
+    kind           text,
     reason         text,
     relay_id       text,
     PRIMARY KEY (run_id, slot, member_id)

@@ -67,8 +67,24 @@ BEGIN
 END
 $$;
 
+-- Whether a batch may still do its work: false for whatever an older flip of the switch began.
+CREATE FUNCTION portcullis.is_wanted(
+    stage text, run_state text, run_epoch bigint, required boolean, policy_epoch bigint
+) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE stage
+        WHEN 'settle' THEN true
+        WHEN 'lifted' THEN NOT required AND policy_epoch = run_epoch + 1
+        WHEN 'report' THEN run_state = 'done' AND required AND policy_epoch = run_epoch
+        WHEN 'deferred' THEN run_state IN ('running', 'done') AND required AND policy_epoch = run_epoch
+        ELSE run_state = 'running' AND required AND policy_epoch = run_epoch
+    END
+$$;
+
 -- Stop everything that is open in a run; the run's own state changes only if it was running. Letters not begun are cancelled: the
--- counters at once, the rows of the ledger by a batch of its own, because a million rows don't belong into the admin's transaction.
+-- counters at once, the rows of the ledger by a batch of its own (`done_at` stays null until then), because a million rows don't belong
+-- into the admin's transaction.
 CREATE FUNCTION portcullis.stop_run(run_id bigint, because text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -79,7 +95,7 @@ BEGIN
     WHERE r.run_id = stop_run.run_id AND r.state = 'running';
     PERFORM FROM portcullis.batch b WHERE b.run_id = stop_run.run_id AND b.state IN ('open', 'dead') ORDER BY b.batch_id FOR UPDATE;
     UPDATE portcullis.batch b
-    SET state = 'cancelled', done_at = now(), cancelled = b.cancelled + b.owed + b.deferred, owed = 0, deferred = 0
+    SET state = 'cancelled', done_at = NULL, cancelled = b.cancelled + b.owed + b.deferred, owed = 0, deferred = 0
     WHERE b.run_id = stop_run.run_id AND b.state IN ('open', 'dead') AND b.stage <> 'settle';
     INSERT INTO portcullis.batch (run_id, stage, urgency)
     SELECT stop_run.run_id, 'settle', 2

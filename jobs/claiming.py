@@ -1,0 +1,71 @@
+"""Claim before work: the frame that every stage runs in.
+
+A message is a hint. The frame claims the batch it points to, runs the stage under a deadline shorter than the lease, and turns
+whatever happens into a row: done, due later, or put aside for a human. So a message delivered twice, late or never costs time only.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from jobs.domain.backoff import full_jitter
+from jobs.errors import Broken, Deferred, Obsolete
+from jobs.resources import Resources
+from jobs.store import batches
+from jobs.store.batches import Claim, Stage
+from jobs.store.database import WEATHER
+
+log = structlog.get_logger(__name__)
+
+Work = Callable[[Resources, Claim], Awaitable[None]]
+
+REPORTED_CHARACTERS = 500
+
+
+async def run_claimed(
+    resources: Resources, work: Work, *, stages: tuple[Stage, ...], run_id: int, batch_id: int, token: int, lease: timedelta | None = None
+) -> None:
+    """Claim one batch and do its work, if it still wants doing. Never raises for what can be written down.
+
+    Raises:
+        OSError, asyncpg.PostgresError: The database can't be reached; the lease runs out and the conductor hints again.
+    """
+    lease = lease or resources.lease
+    claim = await batches.claim(
+        resources.pool, run_id=run_id, batch_id=batch_id, token=token, stages=stages, lease=lease, holder=resources.holder
+    )
+    if claim is None:
+        log.debug("hint_outdated", run=run_id, batch=batch_id, token=token)
+        return
+    with structlog.contextvars.bound_contextvars(run=run_id, batch=batch_id, stage=str(claim.stage), attempt=claim.attempts):
+        await _do(resources, claim, work)
+
+
+async def _do(resources: Resources, claim: Claim, work: Work) -> None:
+    try:
+        await work(resources, claim)
+    except Obsolete:
+        log.info("batch_obsolete")
+    except Deferred as deferred:
+        await batches.release(resources.pool, claim, seconds=deferred.seconds, is_attempt=False, error=deferred.reason)
+    except Broken as broken:
+        log.error("batch_broken", reason=broken.reason)
+        await batches.bury(resources.pool, claim, broken.reason)
+    except asyncio.CancelledError:
+        await asyncio.shield(batches.release(resources.pool, claim, seconds=0, is_attempt=False))
+        raise
+    except WEATHER as weather:
+        await _try_again(resources, claim, weather, is_attempt=False)
+    except Exception as fault:  # noqa: BLE001 -- whatever it is becomes a row, with its reason; it is logged with its traceback
+        log.exception("batch_failed")
+        await _try_again(resources, claim, fault, is_attempt=True)
+
+
+async def _try_again(resources: Resources, claim: Claim, error: BaseException, *, is_attempt: bool) -> None:
+    seconds = full_jitter(claim.attempts, random.random(), first_seconds=0.5, most_seconds=60 if is_attempt else 5)  # noqa: S311
+    reason = f"{type(error).__name__}: {error}"[:REPORTED_CHARACTERS]
+    log.warning("batch_deferred", seconds=round(seconds, 2), is_attempt=is_attempt, error=type(error).__name__)
+    await batches.release(resources.pool, claim, seconds=seconds, is_attempt=is_attempt, error=reason)

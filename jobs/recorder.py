@@ -1,0 +1,160 @@
+"""Writes down what became of letters, many in one statement, and bounds how many are not written down yet.
+
+What a relay has accepted and PostgreSQL does not know is what a crash would send twice. So receipts are committed when there is half
+of `CAPACITY`, when a wave has all of its own, or when `SECONDS` have passed; and no new letter begins while `CAPACITY` are waiting.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from jobs.domain.backoff import full_jitter
+from jobs.domain.letters import LetterState
+from jobs.domain.outcomes import Outcome, Scope, settle
+from jobs.ports import Envelope, Receipt
+from jobs.store.batches import Claim
+from jobs.store.database import WEATHER
+from jobs.store.deliveries import Letter, Settled
+
+log = structlog.get_logger(__name__)
+
+CAPACITY = 250
+"""Receipts, at most, that are taken and not committed, in one process."""
+
+SECONDS = 0.25
+"""How long a receipt waits, at most, for others to be committed with."""
+
+Write = Callable[[Sequence[Settled]], Awaitable[object]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Wave:
+    """Letters of one claim that were marked `sending` together; complete when each one's outcome is committed.
+
+    `faults` is what the relay said against the letter itself, rather than against a recipient; `unsent` counts letters that came
+    back because the relay is away or time was up.
+    """
+
+    claim: Claim
+    letters: int
+    receipts: int = 0
+    faults: list[str] = field(default_factory=list)
+    unsent: int = 0
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+    committed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an envelope carries along, to find its way back into the ledger."""
+
+    wave: Wave
+    letter: Letter
+
+
+class LedgerRecorder:
+    """Implements `jobs.ports.Recorder` over the ledger. One a process; `run` must be running while letters are sent."""
+
+    def __init__(self, write: Write, *, capacity: int = CAPACITY, seconds: float = SECONDS) -> None:
+        self._write = write
+        self._capacity = capacity
+        self._seconds = seconds
+        self._waiting: list[tuple[Wave, Settled]] = []
+        self._in_writing = 0
+        self._begun = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    @property
+    def uncommitted(self) -> int:
+        """Receipts taken and not committed."""
+        return len(self._waiting) + self._in_writing
+
+    async def room(self) -> None:
+        """Return when one more letter may begin."""
+        if not self._has_room.is_set():
+            await self._has_room.wait()
+
+    def record(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Take one receipt from the mailer."""
+        reference = envelope.reference
+        assert isinstance(reference, Reference)
+        wave, letter = reference.wave, reference.letter
+        words = None if receipt.scope is Scope.ACCEPTED else _words(receipt)
+        if receipt.scope is Scope.MESSAGE and words:
+            wave.faults.append(words)
+        elif receipt.scope is Scope.RELAY or receipt.scope is Scope.UNSENT:
+            wave.unsent += 1
+        outcome = settle(
+            receipt.scope,
+            attempts=letter.attempts,
+            doubts=letter.doubts,
+            luck=random.random(),  # noqa: S311 -- jitter, no secret
+            words=words,
+            relay_id=receipt.relay_id,
+        )
+        self._take(wave, letter, outcome)
+
+    def suppress(self, wave: Wave, letter: Letter, reason: str) -> None:
+        """Take a letter that can't be sent at all, with the reason."""
+        self._take(wave, letter, Outcome(state=LetterState.SUPPRESSED, reason=reason))
+
+    async def run(self) -> None:
+        """Commit receipts until cancelled. What is not committed then is owed again when its lease runs out: `drain` first."""
+        while True:
+            await self._begun.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), self._seconds)
+            await self._flush()
+
+    async def drain(self) -> None:
+        """Return when every receipt taken so far is committed."""
+        while self.uncommitted:
+            self._enough.set()
+            await asyncio.sleep(0.01)
+
+    def _take(self, wave: Wave, letter: Letter, outcome: Outcome) -> None:
+        self._waiting.append((wave, Settled(claim=wave.claim, member_id=letter.member_id, outcome=outcome)))
+        wave.receipts += 1
+        self._begun.set()
+        if len(self._waiting) * 2 >= self._capacity or wave.receipts == wave.letters:
+            self._enough.set()
+        if self.uncommitted >= self._capacity:
+            self._has_room.clear()
+
+    async def _flush(self) -> None:
+        taken, self._waiting = self._waiting, []
+        self._in_writing = len(taken)
+        self._begun.clear()
+        self._enough.clear()
+        await self._write_through([settled for _, settled in taken])
+        self._in_writing = 0
+        self._has_room.set()
+        for wave, _ in taken:
+            wave.committed += 1
+            if wave.committed == wave.letters:
+                wave.complete.set()
+
+    async def _write_through(self, settled: Sequence[Settled]) -> None:
+        """Write, and go on trying while the database is away: a receipt that was taken must not be forgotten."""
+        attempt = 0
+        while True:
+            try:
+                await self._write(settled)
+            except WEATHER as weather:
+                attempt += 1
+                log.warning("letters_unrecorded", letters=len(settled), attempt=attempt, error=type(weather).__name__)
+                await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
+            else:
+                return
+
+
+def _words(receipt: Receipt) -> str:
+    """Return the relay's answer in one line, as people will read it: where, code, text."""
+    parts = (str(receipt.stage), str(receipt.code or ""), receipt.enhanced or "", receipt.text)
+    return " ".join(part for part in parts if part)[:200]

@@ -1,0 +1,55 @@
+"""What the stages of one worker process share: opened on its event loop at boot, closed after its last stage."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from jobs.letters import Composer
+from jobs.ports import Limiter, Mailer
+from jobs.recorder import LedgerRecorder
+from jobs.store.database import Pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mail:
+    """What only mailers have."""
+
+    mailer: Mailer
+    limiter: Limiter
+    recorder: LedgerRecorder
+    composer: Composer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a stage may use. `holder` names the process in claims; `draining` is set as soon as the process was told to stop."""
+
+    pool: Pool
+    holder: str
+    mail: Mail | None = None
+    lease: timedelta = timedelta(seconds=60)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_current: list[Resources] = []
+
+
+def provide(resources: Resources) -> None:
+    """Make `resources` the ones that the actors of this process use."""
+    _current[:] = [resources]
+
+
+def withdraw() -> None:
+    """Forget them, at shutdown."""
+    _current.clear()
+
+
+def current() -> Resources:
+    """Return this process's resources.
+
+    Raises:
+        LookupError: No worker has booted here: actors run in workers, started by `dramatiq workers.main:broker`.
+    """
+    if not _current:
+        raise LookupError("no worker has booted in this process; actors run under `dramatiq workers.main:broker`")
+    return _current[0]

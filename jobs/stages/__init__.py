@@ -1,0 +1,1 @@
+"""The stages of a run, one a file: trigger -> plan -> enforce (batch)* -> notify (batch)* -> finish."""

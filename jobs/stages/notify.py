@@ -1,0 +1,227 @@
+"""Send the letters of one batch. Stage four of five.
+
+    trigger -> plan -> enforce -> notify -> finish
+
+Repeat-safe: a letter is committed as `sending` before its first byte leaves and in exactly one state at any time, written only under
+the claim's token; a crash owes again what was on its way and not recorded, with the same bytes, and nothing else.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from jobs.domain.letters import LetterKind
+from jobs.errors import Deferred, Obsolete
+from jobs.letters import Addressee, Occasion, Totals, Unaddressable, Unreachable
+from jobs.ports import Envelope
+from jobs.recorder import Reference, Wave
+from jobs.resources import Mail, Resources
+from jobs.store import batches, deliveries
+from jobs.store.batches import Claim, Stage
+from jobs.store.deliveries import Letter, slot_of
+from jobs.store.ids import MemberId
+
+log = structlog.get_logger(__name__)
+
+WAVE = 250
+"""Letters marked `sending` at a time while no limit is on."""
+
+PEEK = 2_000
+"""Letters that the limiter is asked about at a time: a whole batch, so that a domain at its limit holds up no other."""
+
+SLICE_SECONDS = 10.0
+"""How long one claim goes on sending before it gives the batch back, so that a slow relay is shared between organizations."""
+
+SHORT_WAIT_SECONDS = 0.05
+"""A limiter's wait that is shorter than giving the batch back and claiming it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """How a claim ended: letters that went out or were settled, and why and how long the rest must wait."""
+
+    letters: int = 0
+    wait_seconds: float = 0.0
+    reason: str | None = None
+    fault: str | None = None
+
+
+async def notify(resources: Resources, claim: Claim) -> None:
+    """Send what is due of the claimed batch, inside the limits; then close it, or give it back until the next letter is due.
+
+    Raises:
+        Obsolete: The letters are not wanted any more, or the claim is stale.
+        Deferred: The mailer is draining.
+    """
+    mail = _mail(resources)
+    if claim.stage is Stage.LIFTED:
+        await deliveries.owe_lifted(resources.pool, claim)
+    if claim.sending:
+        await deliveries.reclaim(resources.pool, claim)
+    async with _kept_alive(resources, claim):
+        turn = await _send_due(resources, mail, claim)
+    if turn.fault:
+        await _hold_back(resources, claim, turn.fault)
+        return
+    if claim.stage is Stage.NOTICE:
+        await deliveries.part_deferred(resources.pool, claim)
+    closed = await deliveries.close(resources.pool, claim, seconds=turn.wait_seconds, error=turn.reason)
+    log.info("batch_notified", letters=turn.letters, is_done=closed.is_done, owed=closed.owed, deferred=closed.deferred)
+
+
+def _mail(resources: Resources) -> Mail:
+    if resources.mail is None:
+        raise LookupError("this process has no mailer; letters are sent by `dramatiq workers.main:broker --queues notify`")
+    return resources.mail
+
+
+async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
+    """Send wave after wave until nothing is due, a limit or the relay says wait, or the slice is over."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + SLICE_SECONDS
+    letters = 0
+    while True:
+        if resources.draining.is_set():
+            raise Deferred(claim.batch_id, 0)
+        chosen, wait = await _ask_limiter(resources, mail, claim)
+        if wait and chosen == []:
+            if wait > SHORT_WAIT_SECONDS or clock() > end:
+                return Turn(letters=letters, wait_seconds=wait)
+            await asyncio.sleep(wait)
+            continue
+        marked = await deliveries.mark(resources.pool, claim, limit=PEEK if chosen else WAVE, members=chosen, lease=resources.lease)
+        if not marked:
+            return Turn(letters=letters, wait_seconds=wait)
+        wave = await _send_wave(resources, mail, claim, marked)
+        letters += len(marked) - wave.unsent
+        if wave.faults:
+            return Turn(letters=letters, fault=wave.faults[0])
+        if wave.unsent:
+            pause = mail.mailer.retry_in_seconds
+            return Turn(letters=letters, wait_seconds=pause, reason="the relay is away" if pause else None)
+        if clock() > end:
+            return Turn(letters=letters)
+
+
+async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> tuple[list[MemberId] | None, float]:
+    """Return which members may be written to now (`None`: whoever is next), and how long until more may."""
+    if mail.limiter.unlimited:
+        return None, 0.0
+    due = await deliveries.peek(resources.pool, claim, limit=PEEK)
+    if not due:
+        return None, 0.0
+    domains = {member: _domain(address) for member, address in due.items()}
+    grant = await mail.limiter.take(str(claim.organization_id), Counter(domains.values()))
+    left = Counter(grant.letters)
+    chosen: list[MemberId] = []
+    for member, domain in domains.items():
+        if left[domain] > 0:
+            left[domain] -= 1
+            chosen.append(member)
+    return chosen, grant.wait_seconds
+
+
+def _domain(address: str | None) -> str:
+    """Return the recipient domain that the limiter counts; whatever has none shares the empty one."""
+    return (address or "").rpartition("@")[2].strip().lower()[:255]
+
+
+async def _send_wave(resources: Resources, mail: Mail, claim: Claim, marked: Sequence[Letter]) -> Wave:
+    wave = Wave(claim=claim, letters=len(marked))
+    occasion, totals = _occasion(claim), _totals(claim)
+    composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
+    envelopes = [envelope for envelope in composed if envelope is not None]
+    await mail.mailer.send(envelopes, mail.recorder, seconds=SLICE_SECONDS)
+    await wave.complete.wait()
+    return wave
+
+
+def _compose(mail: Mail, wave: Wave, letter: Letter, occasion: Occasion, totals: Totals | None) -> Envelope | None:
+    """Return the letter ready to leave; `None`: it can't be sent, which is recorded with its reason."""
+    try:
+        composed = mail.composer.compose(
+            letter.letter,
+            occasion,
+            Addressee(
+                member_id=str(letter.member_id),
+                address=letter.recipient,
+                display_name=letter.display_name,
+                locale=letter.locale,
+                time_zone=letter.time_zone,
+                kind=letter.kind,
+            ),
+            slot=slot_of(wave.claim.stage),
+            dated=letter.first_tried_at,
+            totals=totals if letter.letter is LetterKind.REPORT else None,
+        )
+    except Unaddressable as error:
+        mail.recorder.suppress(wave, letter, error.reason)
+    except Exception:  # noqa: BLE001 -- one letter that can't be composed must not hold up the others; the report names the member
+        log.exception("letter_not_composed", member=str(letter.member_id))
+        mail.recorder.suppress(wave, letter, "not_composed")
+    else:
+        return Envelope(
+            reference=Reference(wave, letter), sender=composed.sender, recipient=composed.recipient, content=composed.content
+        )
+    return None
+
+
+def _occasion(claim: Claim) -> Occasion:
+    return Occasion(
+        run_id=claim.run_id,
+        organization_id=str(claim.organization_id),
+        organization_name=claim.organization_name,
+        organization_locale=claim.organization_locale,
+        organization_time_zone=claim.organization_time_zone,
+        support_url=claim.support_url,
+        decided_by=claim.decided_by,
+        requested_at=claim.requested_at,
+    )
+
+
+def _totals(claim: Claim) -> Totals | None:
+    """Return what the report states, as it was frozen when the run was closed."""
+    if claim.totals is None:
+        return None
+    ended_at = claim.totals["last_session_ended_at"]
+    return Totals(
+        members=claim.totals["members"],
+        verdicts=claim.totals["verdicts"],
+        sessions_ended=claim.totals["sessions_ended"],
+        letters=claim.totals["letters"],
+        unreachable=tuple(
+            Unreachable(who=member["address"] or str(member["member_id"]), reason=member["reason"] or member["state"])
+            for member in claim.totals["unreachable"]
+        ),
+        unreachable_more=claim.totals["unreachable_more"],
+        last_session_ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
+    )
+
+
+async def _hold_back(resources: Resources, claim: Claim, fault: str) -> None:
+    """Stop sending this batch: the relay refuses the letter itself, and more of them would only hurt the sender's name."""
+    log.error("letter_rejected", reason=fault)
+    await batches.release(resources.pool, claim, seconds=60.0, is_attempt=True, error=f"the relay refuses the letter: {fault}")
+
+
+@asynccontextmanager
+async def _kept_alive(resources: Resources, claim: Claim) -> AsyncIterator[None]:
+    """Renew the lease while letters are on their way: a relay may take minutes to answer the final dot."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(resources.lease.total_seconds() / 3)
+            if not await batches.renew(resources.pool, claim, resources.lease):
+                raise Obsolete(claim.batch_id)
+
+    renewal = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewal.cancel()
+        await asyncio.gather(renewal, return_exceptions=True)

@@ -1,0 +1,65 @@
+"""The pool of connections to PostgreSQL that workers use."""
+
+import asyncio
+import json
+from typing import Any, TypeAlias
+
+import asyncpg
+
+STATEMENT_SECONDS = 45
+LOCK_SECONDS = 30
+CONNECT_SECONDS = 10
+
+SESSION_SETTINGS = {
+    "application_name": "portcullis",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": "60s",
+    # Compiling a statement of 500 rows costs more than running it.
+    "jit": "off",
+    # Ranges are open or bounded, and organizations small or huge: each batch deserves a plan for its own values (0.3 ms).
+    "plan_cache_mode": "force_custom_plan",
+}
+
+Pool: TypeAlias = asyncpg.Pool
+Connection: TypeAlias = asyncpg.Connection
+Database: TypeAlias = Pool | Connection | asyncpg.pool.PoolConnectionProxy
+
+WEATHER = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What passes by itself: lost connections, deadlocks, serialization failures, shutdowns, too many connections. No batch is to blame."""
+
+
+async def open_pool(url: str, *, size: int) -> Pool:
+    """Open a pool of at most `size` connections, with the session settings that the statements count on.
+
+    Raises:
+        OSError, asyncpg.PostgresError: The database can't be reached.
+    """
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=STATEMENT_SECONDS + 5,
+        server_settings=SESSION_SETTINGS,
+        init=read_json,
+    )
+    return pool
+
+
+async def read_json(connection: Connection) -> None:
+    """Let this connection give and take `jsonb` as Python objects."""
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=json.loads)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, default=str)

@@ -1,0 +1,204 @@
+"""The ledger of letters: one row per (run, slot, member), in exactly one state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import assert_never
+
+from jobs.domain.letters import LetterKind
+from jobs.domain.outcomes import Outcome
+from jobs.errors import Obsolete
+from jobs.store.batches import Claim, Stage
+from jobs.store.database import Database
+from jobs.store.ids import MemberId
+from jobs.store.statements import statement
+
+RECLAIM = statement("reclaim_letters")
+PEEK = statement("peek_letters")
+MARK = statement("mark_letters")
+RECORD = statement("record_letters")
+CLOSE = statement("close_letters")
+PART_DEFERRED = statement("part_deferred")
+OWE_LIFTED = statement("owe_lifted")
+
+
+class Slot(StrEnum):
+    """Which of a run's letters to a member it is."""
+
+    NOTICE = "notice"
+    REPORT = "report"
+    LIFTED = "lifted"
+
+
+def slot_of(stage: Stage) -> Slot:
+    """Return the slot that batches of a stage carry. A deferred notice is still a notice.
+
+    Raises:
+        ValueError: The stage carries no letters.
+    """
+    match stage:
+        case Stage.NOTICE | Stage.DEFERRED:
+            return Slot.NOTICE
+        case Stage.REPORT:
+            return Slot.REPORT
+        case Stage.LIFTED:
+            return Slot.LIFTED
+        case Stage.PLAN | Stage.ENFORCE | Stage.SETTLE | Stage.FINISH:
+            raise ValueError(f"{stage} carries no letters")
+        case _:
+            assert_never(stage)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One letter that is `sending`: which, and to whom, frozen at its first claim (`first_tried_at`, which is also its date)."""
+
+    member_id: MemberId
+    letter: LetterKind
+    recipient: str | None
+    display_name: str | None
+    locale: str | None
+    time_zone: str | None
+    kind: str | None
+    first_tried_at: datetime
+    attempts: int
+    doubts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of one letter, ready to be written: where it is in the ledger, the claim it was sent under, and the outcome."""
+
+    claim: Claim
+    member_id: MemberId
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Where a batch of letters stands: whether it is done, and how many letters are left."""
+
+    is_done: bool
+    owed: int
+    deferred: int
+
+
+async def reclaim(db: Database, claim: Claim) -> int:
+    """Owe again what a killed mailer left in `sending`; returns how many letters.
+
+    Raises:
+        Obsolete: The claim is stale.
+    """
+    row = await db.fetchrow(RECLAIM, claim.batch_id, claim.token, slot_of(claim.stage), claim.low, claim.high)
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return int(row["letters"])
+
+
+async def peek(db: Database, claim: Claim, *, limit: int) -> dict[MemberId, str | None]:
+    """Return the next letters that are due and the raw address each would go to, claiming none."""
+    rows = await db.fetch(
+        PEEK, claim.batch_id, claim.run_id, slot_of(claim.stage), claim.organization_id, claim.low, claim.high, limit
+    )
+    return {row["member_id"]: row["address"] for row in rows}
+
+
+async def mark(
+    db: Database, claim: Claim, *, limit: int, members: Sequence[MemberId] | None, lease: timedelta
+) -> list[Letter]:
+    """Decide, freeze and commit as `sending` the next letters; only those of `members` if given. Empty: none is due.
+
+    Raises:
+        Obsolete: The claim is stale or the letters are not wanted any more.
+    """
+    rows = await db.fetch(
+        MARK,
+        claim.batch_id,
+        claim.token,
+        claim.run_id,
+        slot_of(claim.stage),
+        claim.organization_id,
+        claim.low,
+        claim.high,
+        limit,
+        members,
+        lease,
+    )
+    if not rows:
+        raise Obsolete(claim.batch_id)
+    return [
+        Letter(
+            member_id=row[0],
+            letter=LetterKind(row[1]),
+            recipient=row[2],
+            display_name=row[3],
+            locale=row[4],
+            time_zone=row[5],
+            kind=row[6],
+            first_tried_at=row[7],
+            attempts=row[8],
+            doubts=row[9],
+        )
+        for row in rows
+        if row[0] is not None
+    ]
+
+
+async def record(db: Database, settled: Sequence[Settled]) -> int:
+    """Write outcomes in one statement; returns how many were written. Those of a stale claim are not."""
+    rows = await db.fetch(
+        RECORD,
+        [letter.claim.run_id for letter in settled],
+        [letter.claim.batch_id for letter in settled],
+        [letter.claim.token for letter in settled],
+        [slot_of(letter.claim.stage) for letter in settled],
+        [letter.member_id for letter in settled],
+        [letter.outcome.state for letter in settled],
+        [letter.outcome.reason for letter in settled],
+        [letter.outcome.relay_id for letter in settled],
+        [letter.outcome.seconds for letter in settled],
+        [letter.outcome.attempts for letter in settled],
+        [letter.outcome.doubts for letter in settled],
+    )
+    return sum(row["letters"] for row in rows)
+
+
+async def close(db: Database, claim: Claim, *, seconds: float, error: str | None = None) -> Closed:
+    """Close a batch of letters, or give it back until its next letter is due, at the earliest in `seconds`.
+
+    Raises:
+        Obsolete: The claim is stale.
+    """
+    row = await db.fetchrow(
+        CLOSE,
+        claim.batch_id,
+        claim.token,
+        claim.run_id,
+        slot_of(claim.stage),
+        claim.low,
+        claim.high,
+        timedelta(seconds=seconds),
+        error,
+    )
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return Closed(is_done=row["state"] == "done", owed=row["owed"], deferred=row["deferred"])
+
+
+async def part_deferred(db: Database, claim: Claim) -> int:
+    """Move deferred letters into a batch that does not hold the run; returns how many there were."""
+    row = await db.fetchrow(PART_DEFERRED, claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
+    return 0 if row is None else int(row["deferred"])
+
+
+async def owe_lifted(db: Database, claim: Claim) -> int:
+    """Owe a `lifted` letter to everybody of the range who got `signed_out`; returns how many were added.
+
+    Raises:
+        Obsolete: The claim is stale.
+    """
+    row = await db.fetchrow(OWE_LIFTED, claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return int(row["letters"])

@@ -1,0 +1,75 @@
+"""What the conductor asks: who leads, which batches are due, what failed too often, which runs are over."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from jobs.store.batches import MAX_ATTEMPTS, Stage
+from jobs.store.database import Database
+from jobs.store.statements import statement
+
+LEAD = statement("lead")
+RESIGN = statement("resign")
+HINT = statement("hint_batches")
+UNHINT = statement("unhint_batches")
+BURY = statement("bury_batches")
+CLOSE_RUNS = statement("close_runs")
+FORGET = statement("forget_requests")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A batch to publish a hint for. `place`: the how-manieth of its organization in this round."""
+
+    run_id: int
+    batch_id: int
+    token: int
+    stage: Stage
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buried:
+    """A batch that was put aside for a human."""
+
+    run_id: int
+    batch_id: int
+    stage: str
+    error: str
+
+
+async def lead(db: Database, holder: str, lease: timedelta) -> int | None:
+    """Take or keep the lead; returns the term, or `None` while another conductor leads."""
+    term: int | None = await db.fetchval(LEAD, holder, lease)
+    return term
+
+
+async def resign(db: Database, holder: str) -> None:
+    """Give up the lead, if it is ours."""
+    await db.execute(RESIGN, holder)
+
+
+async def choose(db: Database, *, window: int, patience: timedelta, limit: int) -> list[Due]:
+    """Note as hinted, and return, what is due: first of all organizations before second of any."""
+    rows = await db.fetch(HINT, window, patience, limit)
+    due = [Due(**{**row, "stage": Stage(row["stage"])}) for row in rows]
+    return sorted(due, key=lambda one: (one.place, one.batch_id))
+
+
+async def unhint(db: Database, due: list[Due]) -> None:
+    """Forget hints that could not be published."""
+    await db.execute(UNHINT, [one.batch_id for one in due])
+
+
+async def bury(db: Database) -> list[Buried]:
+    """Put aside what failed too often."""
+    return [Buried(**row) for row in await db.fetch(BURY, MAX_ATTEMPTS)]
+
+
+async def close_runs(db: Database) -> list[int]:
+    """Stop looking at runs that are over; returns which."""
+    return [row["run_id"] for row in await db.fetch(CLOSE_RUNS)]
+
+
+async def forget(db: Database) -> None:
+    """Forget old requests and workers that fell silent."""
+    await db.execute(FORGET)

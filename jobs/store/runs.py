@@ -1,0 +1,125 @@
+"""Runs: cutting them into ranges, enforcing a range, sweeping for what is left, closing them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from jobs.errors import Obsolete
+from jobs.store.batches import Claim
+from jobs.store.database import Connection, Database
+from jobs.store.ids import MemberId
+from jobs.store.statements import statement
+
+NEXT_BOUNDARIES = statement("next_boundaries")
+PLAN_RANGES = statement("plan_ranges")
+SHARE_ORGANIZATION = statement("share_organization")
+ENFORCE = statement("enforce_batch")
+FIND_UNFINISHED = statement("find_unfinished")
+SWEEP_RANGE = statement("sweep_range")
+FIND_UNREACHABLE = statement("find_unreachable")
+FINISH = statement("finish_run")
+FIND_UNSETTLED = statement("find_unsettled")
+SETTLE = statement("settle_batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforced:
+    """What one batch decided and did: members per verdict, and sessions ended."""
+
+    members: int
+    unprotected: int
+    protected: int
+    sso: int
+    exempt: int
+    inactive: int
+    sessions_ended: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsettled:
+    """A cancelled batch whose letters the ledger does not show as cancelled yet."""
+
+    batch_id: int
+    stage: str
+    low: MemberId | None
+    high: MemberId | None
+    lease_left: timedelta
+
+
+async def next_boundaries(db: Database, claim: Claim, low: MemberId | None, *, size: int, count: int) -> list[MemberId]:
+    """Return where the next ranges begin, at most `count`, in order; fewer: the members are at an end."""
+    rows = await db.fetch(NEXT_BOUNDARIES, claim.organization_id, low, size, count)
+    return [row["user_id"] for row in rows]
+
+
+async def plan_ranges(
+    db: Database, claim: Claim, low: MemberId | None, boundaries: Sequence[MemberId], *, is_last: bool, lease: timedelta
+) -> int:
+    """Write ranges as batches and return how many.
+
+    Raises:
+        Obsolete: The claim is stale or the run is over.
+    """
+    row = await db.fetchrow(PLAN_RANGES, claim.batch_id, claim.token, low, list(boundaries), is_last, lease)
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return cast("int", row["batches"])
+
+
+async def enforce(db: Connection, claim: Claim) -> Enforced:
+    """Enforce one range, in the caller's transaction; all or nothing.
+
+    Raises:
+        Obsolete: The claim is stale or the run is over.
+    """
+    await db.execute(SHARE_ORGANIZATION, claim.organization_id)
+    row = await db.fetchrow(
+        ENFORCE, claim.batch_id, claim.token, claim.run_id, claim.organization_id, claim.low, claim.high, claim.exempt_kinds
+    )
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return Enforced(**{name: row[name] for name in Enforced.__slots__})
+
+
+async def find_unfinished(db: Database, claim: Claim, *, limit: int) -> list[MemberId]:
+    """Return members not judged yet, or unprotected with a live session, in order; at most `limit`."""
+    rows = await db.fetch(FIND_UNFINISHED, claim.run_id, claim.organization_id, claim.exempt_kinds, limit)
+    return [row["user_id"] for row in rows]
+
+
+async def sweep_range(db: Database, claim: Claim, low: MemberId, *, size: int) -> MemberId | None:
+    """Open a batch to enforce over `size` members from `low` on; returns where it ends (`None`: open).
+
+    Raises:
+        Obsolete: The claim is stale or the run is over.
+    """
+    row = await db.fetchrow(SWEEP_RANGE, claim.batch_id, claim.token, claim.organization_id, low, size)
+    if row is None:
+        raise Obsolete(claim.batch_id)
+    return cast("MemberId | None", row["high"])
+
+
+async def find_unreachable(db: Database, claim: Claim, *, limit: int) -> list[dict[str, Any]]:
+    """Return members whose letter has not arrived: `member_id`, `address`, `state`, `reason`; at most `limit`."""
+    return [dict(row) for row in await db.fetch(FIND_UNREACHABLE, claim.run_id, claim.organization_id, limit)]
+
+
+async def status(db: Database, run_id: int) -> dict[str, Any]:
+    """Return the `run_status` object. Raises asyncpg's error with SQLSTATE PC005 for an unknown run."""
+    return cast("dict[str, Any]", await db.fetchval("SELECT portcullis.run_status($1)", run_id))
+
+
+async def finish(db: Database, claim: Claim, totals: dict[str, Any]) -> bool:
+    """Close the run. Returns false when something is open again, or the claim is stale."""
+    return await db.fetchrow(FINISH, claim.batch_id, claim.token, totals) is not None
+
+
+async def find_unsettled(db: Database, run_id: int) -> list[Unsettled]:
+    """Return the cancelled batches of a run that are not settled yet."""
+    return [Unsettled(**row) for row in await db.fetch(FIND_UNSETTLED, run_id)]
+
+
+async def settle(db: Database, run_id: int, batch: Unsettled, slot: str) -> bool:
+    """Cancel the letters of a cancelled batch in the ledger. Returns false while a mailer still holds it."""
+    return await db.fetchrow(SETTLE, batch.batch_id, run_id, slot, batch.low, batch.high) is not None

@@ -1,0 +1,76 @@
+-- Claim the next letters of a batch: decide which letter each one is, freeze that and whom it goes to, and commit `sending` before
+-- the first byte leaves. Whoever needs no letter any more is suppressed here.
+--
+-- $1   bigint                      batch
+-- $2   bigint                      token of the claim
+-- $3   bigint                      run
+-- $4   text                        slot
+-- $5   portcullis.organization_id  organization
+-- $6   portcullis.member_id        first member of the range; null: open
+-- $7   portcullis.member_id        first member behind the range; null: open
+-- $8   integer                     letters at most
+-- $9   portcullis.member_id[]      only these members; null: whoever is next
+-- $10  interval                    lease
+--
+-- One row a letter that must be sent now, and in any case one with a null member. No row at all: the claim is stale or the run is
+-- over, nothing was written.
+WITH held AS MATERIALIZED (
+    SELECT b.batch_id, r.exempt_kinds
+    FROM portcullis.batch b
+    JOIN portcullis.run r ON r.run_id = b.run_id
+    JOIN portcullis.policy p ON p.organization_id = r.organization_id
+    WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
+      AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
+    FOR UPDATE OF b
+), due AS MATERIALIZED (
+    SELECT d.member_id, d.state
+    FROM portcullis.delivery d
+    WHERE EXISTS (SELECT FROM held)
+      AND d.run_id = $3 AND d.slot = $4 AND d.batch_id = $1
+      AND ($6::portcullis.member_id IS NULL OR d.member_id >= $6)
+      AND ($7::portcullis.member_id IS NULL OR d.member_id < $7)
+      AND d.state IN ('owed', 'deferred') AND d.next_at <= now()
+      AND ($9::portcullis.member_id[] IS NULL OR d.member_id = ANY ($9))
+    ORDER BY d.member_id LIMIT $8
+), judged AS MATERIALIZED (
+    SELECT due.member_id, due.state, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
+           portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, h.exempt_kinds) AS verdict
+    FROM due
+    CROSS JOIN held h
+    LEFT JOIN directory.member m ON m.organization_id = $5 AND m.user_id = due.member_id
+), marked AS (
+    UPDATE portcullis.delivery d
+    SET state = CASE WHEN d.first_tried_at IS NULL AND (NOT j.is_member OR j.verdict = 'inactive')
+                     THEN 'suppressed' ELSE 'sending' END,
+        reason = CASE WHEN d.first_tried_at IS NOT NULL THEN d.reason
+                      WHEN NOT j.is_member THEN 'left' WHEN j.verdict = 'inactive' THEN 'inactive' END,
+        letter = coalesce(d.letter, portcullis.letter_for(j.verdict)),
+        recipient = CASE WHEN d.first_tried_at IS NULL THEN j.email ELSE d.recipient END,
+        display_name = CASE WHEN d.first_tried_at IS NULL THEN left(j.display_name, 200) ELSE d.display_name END,
+        locale = CASE WHEN d.first_tried_at IS NULL THEN left(j.locale, 100) ELSE d.locale END,
+        time_zone = CASE WHEN d.first_tried_at IS NULL THEN left(j.time_zone, 100) ELSE d.time_zone END,
+        kind = CASE WHEN d.first_tried_at IS NULL THEN left(j.kind, 100) ELSE d.kind END,
+        first_tried_at = coalesce(d.first_tried_at, now()),
+        changed_at = now()
+    FROM judged j
+    WHERE d.run_id = $3 AND d.slot = $4 AND d.member_id = j.member_id AND d.batch_id = $1
+    RETURNING d.member_id, d.state, j.state AS state_before, d.letter, d.recipient, d.display_name, d.locale, d.time_zone, d.kind,
+              d.first_tried_at, d.attempts, d.doubts
+), counted AS (
+    SELECT count(*) FILTER (WHERE state_before = 'owed') AS owed,
+           count(*) FILTER (WHERE state_before = 'deferred') AS deferred,
+           count(*) FILTER (WHERE state = 'sending') AS sending,
+           count(*) FILTER (WHERE state = 'suppressed') AS suppressed
+    FROM marked
+), noted AS (
+    UPDATE portcullis.batch b
+    SET owed = b.owed - c.owed, deferred = b.deferred - c.deferred, sending = b.sending + c.sending,
+        suppressed = b.suppressed + c.suppressed, leased_until = clock_timestamp() + $10
+    FROM held h CROSS JOIN counted c
+    WHERE b.batch_id = h.batch_id
+    RETURNING b.batch_id
+)
+SELECT m.member_id, m.letter, m.recipient, m.display_name, m.locale, m.time_zone, m.kind, m.first_tried_at, m.attempts, m.doubts
+FROM noted LEFT JOIN marked m ON m.state = 'sending'
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM noted

@@ -1,0 +1,53 @@
+-- Write down what became of letters that were `sending`, of any number of batches.
+--
+-- $1   bigint[]                run
+-- $2   bigint[]                batch
+-- $3   bigint[]                token of the claim
+-- $4   text[]                  slot
+-- $5   portcullis.member_id[]  member
+-- $6   text[]                  new state
+-- $7   text[]                  reason, or null
+-- $8   text[]                  the relay's id of the letter, or null
+-- $9   double precision[]      seconds until it is due again
+-- $10  smallint[]              attempts to add
+-- $11  smallint[]              doubts to add
+--
+-- Letters whose claim is stale are left alone. What would be owed again is cancelled where its batch was.
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::portcullis.member_id[], $6::text[], $7::text[],
+                         $8::text[], $9::double precision[], $10::smallint[], $11::smallint[])
+        AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts)
+), held AS MATERIALIZED (
+    SELECT b.batch_id, b.state = 'cancelled' AS is_cancelled
+    FROM portcullis.batch b
+    WHERE (b.batch_id, b.token) IN (SELECT DISTINCT g.batch_id, g.token FROM given g)
+    ORDER BY b.batch_id
+    FOR UPDATE OF b
+), moved AS (
+    UPDATE portcullis.delivery d
+    SET state = CASE WHEN h.is_cancelled AND g.state IN ('owed', 'deferred') THEN 'cancelled' ELSE g.state END,
+        reason = g.reason, relay_id = g.relay_id, next_at = now() + make_interval(secs => g.seconds),
+        attempts = d.attempts + g.attempts, doubts = d.doubts + g.doubts, changed_at = now()
+    FROM given g JOIN held h ON h.batch_id = g.batch_id
+    WHERE d.run_id = g.run_id AND d.slot = g.slot AND d.member_id = g.member_id AND d.batch_id = g.batch_id AND d.state = 'sending'
+    RETURNING d.batch_id, d.state
+), counted AS (
+    SELECT batch_id, count(*) AS letters,
+           count(*) FILTER (WHERE state = 'owed') AS owed,
+           count(*) FILTER (WHERE state = 'deferred') AS deferred,
+           count(*) FILTER (WHERE state = 'accepted') AS accepted,
+           count(*) FILTER (WHERE state = 'refused') AS refused,
+           count(*) FILTER (WHERE state = 'uncertain') AS uncertain,
+           count(*) FILTER (WHERE state = 'suppressed') AS suppressed,
+           count(*) FILTER (WHERE state = 'cancelled') AS cancelled
+    FROM moved GROUP BY batch_id
+)
+UPDATE portcullis.batch b
+SET sending = b.sending - c.letters, owed = b.owed + c.owed, deferred = b.deferred + c.deferred, accepted = b.accepted + c.accepted,
+    refused = b.refused + c.refused, uncertain = b.uncertain + c.uncertain, suppressed = b.suppressed + c.suppressed,
+    cancelled = b.cancelled + c.cancelled,
+    attempts = CASE WHEN c.letters > c.owed THEN 0 ELSE b.attempts END,
+    last_letter_at = CASE WHEN c.accepted > 0 THEN clock_timestamp() ELSE b.last_letter_at END
+FROM counted c
+WHERE b.batch_id = c.batch_id
+RETURNING b.batch_id, c.letters

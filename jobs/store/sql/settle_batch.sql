@@ -1,0 +1,32 @@
+-- Cancel the letters of one cancelled batch in the ledger; its counters were moved when it was cancelled, except for what was `sending`.
+--
+-- $1  bigint                batch
+-- $2  bigint                run
+-- $3  text                  slot
+-- $4  portcullis.member_id  first member of the range; null: open
+-- $5  portcullis.member_id  first member behind the range; null: open
+--
+-- No row: a mailer still holds it, or it is settled.
+WITH held AS MATERIALIZED (
+    SELECT b.batch_id FROM portcullis.batch b
+    WHERE b.batch_id = $1 AND b.state = 'cancelled' AND b.done_at IS NULL
+      AND (b.sending = 0 OR b.leased_until IS NULL OR b.leased_until < now())
+    FOR UPDATE OF b
+), letters AS MATERIALIZED (
+    SELECT d.member_id, d.state
+    FROM portcullis.delivery d
+    WHERE EXISTS (SELECT FROM held)
+      AND d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1 AND d.state IN ('owed', 'deferred', 'sending')
+      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5)
+), cancelled AS (
+    UPDATE portcullis.delivery d SET state = 'cancelled', changed_at = now()
+    FROM letters l
+    WHERE d.run_id = $2 AND d.slot = $3 AND d.member_id = l.member_id
+)
+UPDATE portcullis.batch b
+SET done_at = clock_timestamp(), leased_until = NULL, sending = b.sending - counted.sending, cancelled = b.cancelled + counted.sending,
+    token = b.token + 1
+FROM held h CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'sending') AS sending FROM letters) counted
+WHERE b.batch_id = h.batch_id
+RETURNING counted.sending

@@ -1,0 +1,154 @@
+"""The conductor: looks at what is due and publishes hints for it. Any number run, one leads.
+
+It looks every second, and at once when PostgreSQL notifies it of a switch, a finished batch or a plan. It owns nothing: whatever it
+published or forgot can be published again, because claims decide. Without it no new work begins, and nothing is lost.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import Protocol
+
+import asyncpg
+import dramatiq
+import structlog
+
+from jobs.pipeline import hint
+from jobs.store import hints
+from jobs.store.database import WEATHER, Pool, open_pool
+from jobs.store.hints import Due
+from workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+SCAN_SECONDS = 1.0
+LEASE = timedelta(seconds=5)
+WINDOW = 4
+"""Batches in flight per organization and queue while no worker has announced itself."""
+PATIENCE = timedelta(seconds=3)
+"""How long an unclaimed hint is left at first before it is published again."""
+HINTS_PER_LOOK = 500
+FORGET_SECONDS = 600.0
+
+
+class Publisher(Protocol):
+    """Where hints go."""
+
+    async def publish(self, messages: Sequence["dramatiq.Message[object]"]) -> None:
+        """Publish all of them, or raise."""
+
+
+class Conductor:
+    """One conductor. `run` until cancelled; `stop` lets it finish its look and resign."""
+
+    def __init__(self, pool: Pool, publisher: Publisher, *, holder: str | None = None) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._holder = holder or f"{socket.gethostname()}:{os.getpid()}"
+        self._bell = asyncio.Event()
+        self._stopping = False
+        self._term: int | None = None
+        self._leads_until = self._chores_at = self._forget_at = 0.0
+
+    def ring(self) -> None:
+        """Look at once."""
+        self._bell.set()
+
+    def stop(self) -> None:
+        """End after the look in progress."""
+        self._stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Look, again and again. The weather of PostgreSQL or Redis is waited out."""
+        while not self._stopping:
+            self._bell.clear()
+            try:
+                found = await self.look()
+            except WEATHER as weather:
+                log.warning("look_failed", error=type(weather).__name__)
+                found = 0
+                await asyncio.sleep(0.5)
+            if found < HINTS_PER_LOOK:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), SCAN_SECONDS)
+        with suppress(*WEATHER):
+            await hints.resign(self._pool, self._holder)
+
+    async def look(self) -> int:
+        """Publish what is due, if this conductor leads; returns how many hints."""
+        if not await self._leads():
+            return 0
+        await self._do_chores()
+        due = await hints.choose(self._pool, window=WINDOW, patience=PATIENCE, limit=HINTS_PER_LOOK)
+        if due:
+            await self._publish(due)
+        return len(due)
+
+    async def _leads(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self._term is not None and now < self._leads_until:
+            return True
+        term = await hints.lead(self._pool, self._holder, LEASE)
+        if term != self._term:
+            log.info("lead_taken" if term is not None else "lead_lost", conductor=self._holder, term=term)
+        self._term = term
+        self._leads_until = now + LEASE.total_seconds() / 3
+        return term is not None
+
+    async def _publish(self, due: list[Due]) -> None:
+        messages = [hint(one.stage, run=one.run_id, batch=one.batch_id, token=one.token) for one in due]
+        try:
+            await self._publisher.publish(messages)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the hints are due again at the next look
+            log.warning("hints_unpublished", hints=len(due), error=type(error).__name__)
+            await hints.unhint(self._pool, due)
+            await asyncio.sleep(0.5)
+
+    async def _do_chores(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._chores_at:
+            self._chores_at = now + SCAN_SECONDS
+            for buried in await hints.bury(self._pool):
+                log.error("batch_buried", run=buried.run_id, batch=buried.batch_id, stage=buried.stage, error=buried.error)
+            for run in await hints.close_runs(self._pool):
+                log.info("run_closed", run=run)
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            await hints.forget(self._pool)
+
+
+async def listen(url: str, conductor: Conductor) -> None:
+    """Ring the conductor at each notification, over a connection of its own; reconnects, and the scan covers the gaps."""
+    while True:
+        try:
+            connection = await asyncpg.connect(url, timeout=10)
+            try:
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda *_: lost.set())
+                await connection.add_listener("portcullis", lambda *_: conductor.ring())
+                conductor.ring()
+                await lost.wait()
+            finally:
+                await connection.close(timeout=2)
+        except (*WEATHER, asyncpg.PostgresError) as weather:
+            log.warning("listening_failed", error=type(weather).__name__)
+        await asyncio.sleep(1)
+
+
+async def conduct(settings: Settings, publisher: Publisher) -> None:
+    """Run a conductor in the foreground until SIGTERM or SIGINT."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings.database_url.get_secret_value(), size=2)
+        stack.push_async_callback(pool.close)
+        conductor = Conductor(pool, publisher)
+        loop = asyncio.get_running_loop()
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_, conductor.stop)
+        listening = asyncio.create_task(listen(settings.direct_database_url, conductor))
+        stack.callback(listening.cancel)
+        await conductor.run()

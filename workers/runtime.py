@@ -1,0 +1,157 @@
+"""What one worker process opens at boot, on its event loop, and closes after its last actor: pool, mailer, heartbeat.
+
+The process announces itself in PostgreSQL, so that the conductor can size its windows and people can see who is alive.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import redis.asyncio
+import structlog
+from dramatiq import Broker, Middleware, Worker
+
+from jobs import resources
+from jobs.letters import Composer
+from jobs.pipeline import NOTIFY_QUEUE
+from jobs.recorder import LedgerRecorder
+from jobs.resources import Mail, Resources
+from jobs.store import deliveries, workers
+from jobs.store.database import WEATHER, Pool, open_pool
+from workers.broker import PortcullisBroker, Quarantined
+from workers.keys import Purpose
+from workers.mailer import PooledMailer, RedisLimiter
+from workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+QUARANTINE_SECONDS = 5.0
+DRAIN_SECONDS = 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Station:
+    """Which worker process this is; known when dramatiq boots it."""
+
+    queues: frozenset[str] = frozenset()
+    threads: int = 1
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+
+class StationMiddleware(Middleware):
+    """Learns from dramatiq which queues and how many threads this process serves. Runs before the resources are opened."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Learn it."""
+        self._station.queues = frozenset(worker.consumer_whitelist or broker.get_declared_queues())
+        self._station.threads = worker.worker_threads
+        self._station.name = f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Runtime:
+    """The composition of one worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.station = Station()
+        self._pool: Pool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @asynccontextmanager
+    async def open(self, broker: PortcullisBroker) -> AsyncIterator[Resources]:
+        """Open everything, provide it to the actors, and close it in the reverse order."""
+        station = self.station
+        async with AsyncExitStack() as stack:
+            pool = await open_pool(self.settings.database_url.get_secret_value(), size=station.threads + 3)
+            stack.push_async_callback(_close_pool, pool)
+            self._pool, self._loop = pool, asyncio.get_running_loop()
+            mail = await stack.enter_async_context(self._open_mail(pool)) if NOTIFY_QUEUE in station.queues else None
+            opened = Resources(pool=pool, holder=station.name, mail=mail, draining=broker.drain)
+            resources.provide(opened)
+            stack.callback(resources.withdraw)
+            heartbeat = asyncio.create_task(_announce(pool, station))
+            stack.push_async_callback(_end, heartbeat)
+            log.info("worker_started", worker=station.name, queues=sorted(station.queues), threads=station.threads)
+            yield opened
+        log.info("worker_stopped", worker=station.name)
+
+    @asynccontextmanager
+    async def _open_mail(self, pool: Pool) -> AsyncIterator[Mail]:
+        client = redis.asyncio.Redis.from_url(self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=3)
+        mailer = PooledMailer.from_settings(self.settings)
+        recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
+        recording = asyncio.create_task(recorder.run())
+        try:
+            yield Mail(mailer=mailer, limiter=_limiter(self.settings, client), recorder=recorder, composer=compose_for(self.settings))
+        finally:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(recorder.drain(), DRAIN_SECONDS)
+            await _end(recording)
+            await mailer.aclose()
+            await client.aclose()
+
+    def quarantine(self, message: Quarantined) -> None:
+        """Keep a rejected message in PostgreSQL; called on a consumer's thread.
+
+        Raises:
+            RuntimeError, TimeoutError, OSError, asyncpg.PostgresError: It could not be kept; the broker hands it over again.
+        """
+        if self._pool is None or self._loop is None:
+            raise RuntimeError("the worker has not opened its pool yet")
+        stored = asyncio.run_coroutine_threadsafe(
+            workers.quarantine(self._pool, message.digest, message.queue, message.reason, message.payload), self._loop
+        )
+        is_new = stored.result(QUARANTINE_SECONDS)
+        log.warning("message_quarantined", queue=message.queue, reason=str(message.reason), digest=message.digest, is_new=is_new)
+
+
+def compose_for(settings: Settings) -> Composer:
+    """Return the composer that the configuration asks for."""
+    key = settings.key_ring.current(Purpose.MESSAGE_ID)
+    return Composer(mail_from=settings.mail_from, app_url=settings.app_url, message_id_key=key.secret, message_id_key_id=key.id)
+
+
+def _limiter(settings: Settings, client: "redis.asyncio.Redis") -> RedisLimiter:
+    return RedisLimiter(
+        client,
+        relay=settings.relay.name,
+        relay_rate=settings.relay_rate,
+        organization_rate=settings.organization_rate,
+        domain_rate=settings.domain_rate,
+        daily_quota=settings.daily_quota,
+    )
+
+
+async def _announce(pool: Pool, station: Station) -> None:
+    release = version("portcullis")
+    try:
+        while True:
+            with suppress(*WEATHER):
+                for queue in station.queues:
+                    await workers.announce(pool, f"{station.name}/{queue}", queue, station.threads, release)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+    finally:
+        with suppress(*WEATHER):
+            for queue in station.queues:
+                await workers.withdraw(pool, f"{station.name}/{queue}")
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _close_pool(pool: Pool) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), DRAIN_SECONDS)
+    except TimeoutError:
+        pool.terminate()
+
