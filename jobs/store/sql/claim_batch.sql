@@ -10,16 +10,16 @@
 --
 -- No row: somebody else has it, it is not due, it is spent, or its run is over.
 UPDATE portcullis.batch b
-SET token = b.token + 1, attempts = b.attempts + 1, leased_until = clock_timestamp() + $5, holder = $6
+SET token = b.token + 1, attempts = b.attempts + 1, leased_until = clock_timestamp() + $5::interval, holder = $6
 FROM portcullis.run r
 JOIN portcullis.policy p ON p.organization_id = r.organization_id
 WHERE b.batch_id = $2
   AND b.run_id = $1
   AND r.run_id = b.run_id
   AND b.token = $3
-  AND b.stage = ANY ($4)
+  AND b.stage = ANY ($4::text[])
   AND b.state = 'open'
-  AND b.attempts < $7
+  AND b.attempts < $7::integer
   AND b.next_at <= now()
   AND (b.leased_until IS NULL OR b.leased_until < now())
   AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)

@@ -15,10 +15,10 @@ SET state = CASE WHEN b.owed + b.sending + b.deferred = 0 THEN 'done' ELSE 'open
     done_at = CASE WHEN b.owed + b.sending + b.deferred = 0 THEN clock_timestamp() END,
     leased_until = NULL, holder = NULL, hinted_at = NULL, hints = 0, error = $8,
     attempts = 0,
-    next_at = greatest(now() + $7, CASE WHEN b.owed + b.deferred = 0 THEN now() ELSE (
+    next_at = greatest(now() + $7::interval, CASE WHEN b.owed + b.deferred = 0 THEN now() ELSE (
         SELECT min(d.next_at) FROM portcullis.delivery d
         WHERE d.run_id = $3 AND d.slot = $4 AND d.batch_id = $1 AND d.state IN ('owed', 'deferred')
-          AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5)
-          AND ($6::portcullis.member_id IS NULL OR d.member_id < $6)) END)
+          AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
+          AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)) END)
 WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
 RETURNING b.state, b.owed, b.deferred, pg_notify('portcullis', '') IS NULL AS is_told

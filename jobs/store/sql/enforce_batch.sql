@@ -19,24 +19,24 @@ WITH held AS MATERIALIZED (
     FOR UPDATE OF b
 ), judged AS MATERIALIZED (
     SELECT m.user_id AS member_id,
-           portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, $7) AS verdict
+           portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, $7::text[]) AS verdict
     FROM directory.member m
     WHERE EXISTS (SELECT FROM held)
-      AND m.organization_id = $4
-      AND ($5::portcullis.member_id IS NULL OR m.user_id >= $5)
-      AND ($6::portcullis.member_id IS NULL OR m.user_id < $6)
+      AND m.organization_id = $4::portcullis.organization_id
+      AND ($5::portcullis.member_id IS NULL OR m.user_id >= $5::portcullis.member_id)
+      AND ($6::portcullis.member_id IS NULL OR m.user_id < $6::portcullis.member_id)
 ), ended AS MATERIALIZED (
     -- Called for every unprotected member, listed session or not: an app may be unable to list what it can end.
     SELECT e.user_id AS member_id, e.ended
     FROM directory.end_sessions(
-        $4, (SELECT coalesce(array_agg(j.member_id), '{}') FROM judged j WHERE j.verdict = 'unprotected'), true) e
+        $4::portcullis.organization_id, (SELECT coalesce(array_agg(j.member_id), '{}') FROM judged j WHERE j.verdict = 'unprotected'), true) e
 ), known AS MATERIALIZED (
     -- Empty, unless this is a sweep or a replay.
     SELECT d.member_id, d.verdict, d.state = 'suppressed' AND d.reason = 'inactive' AS was_inactive
     FROM portcullis.delivery d
     WHERE d.run_id = $3 AND d.slot = 'notice'
-      AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5)
-      AND ($6::portcullis.member_id IS NULL OR d.member_id < $6)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
+      AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)
 ), numbers AS MATERIALIZED (
     -- Two batches of letters, so that whoever was logged out hears first.
     SELECT nextval('portcullis.batch_batch_id_seq') AS urgent, nextval('portcullis.batch_batch_id_seq') AS other FROM held

@@ -7,7 +7,7 @@
 -- Organizations take turns: each one's first batch comes before anybody's second. A window is twice the worker threads of its queue,
 -- so that one organization keeps all of them busy and still leaves no queue behind which another would wait.
 WITH windows AS MATERIALIZED (
-    SELECT q.queue, greatest($1, coalesce((
+    SELECT q.queue, greatest($1::integer, coalesce((
                SELECT 2 * sum(w.threads) FROM portcullis.worker w
                WHERE w.queue = q.queue AND w.seen_at > now() - interval '30 seconds'), 0)) AS size
     FROM (VALUES ('enforce'), ('notify')) AS q (queue)
@@ -15,7 +15,7 @@ WITH windows AS MATERIALIZED (
     SELECT b.batch_id,
            row_number() OVER (PARTITION BY r.organization_id, w.queue ORDER BY b.urgency, b.batch_id) AS place,
            CASE WHEN b.leased_until IS NOT NULL THEN b.leased_until < now()
-                ELSE b.hinted_at IS NULL OR b.hinted_at + $2 * least(60, 2 ^ least(b.hints - 1, 10)) < now() END AS is_free
+                ELSE b.hinted_at IS NULL OR b.hinted_at + $2::interval * least(60, 2 ^ least(b.hints - 1, 10)) < now() END AS is_free
     FROM portcullis.run r
     CROSS JOIN windows w
     CROSS JOIN LATERAL (
@@ -33,7 +33,7 @@ WITH windows AS MATERIALIZED (
     ) b
     WHERE r.has_open_batches
 ), chosen AS MATERIALIZED (
-    SELECT c.batch_id, c.place FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3
+    SELECT c.batch_id, c.place FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
 )
 UPDATE portcullis.batch b
 SET hinted_at = now(), hints = b.hints + 1, leased_until = NULL

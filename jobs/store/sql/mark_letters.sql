@@ -27,17 +27,17 @@ WITH held AS MATERIALIZED (
     FROM portcullis.delivery d
     WHERE EXISTS (SELECT FROM held)
       AND d.run_id = $3 AND d.slot = $4 AND d.batch_id = $1
-      AND ($6::portcullis.member_id IS NULL OR d.member_id >= $6)
-      AND ($7::portcullis.member_id IS NULL OR d.member_id < $7)
+      AND ($6::portcullis.member_id IS NULL OR d.member_id >= $6::portcullis.member_id)
+      AND ($7::portcullis.member_id IS NULL OR d.member_id < $7::portcullis.member_id)
       AND d.state IN ('owed', 'deferred') AND d.next_at <= now()
-      AND ($9::portcullis.member_id[] IS NULL OR d.member_id = ANY ($9))
-    ORDER BY d.member_id LIMIT $8
+      AND ($9::portcullis.member_id[] IS NULL OR d.member_id = ANY ($9::portcullis.member_id[]))
+    ORDER BY d.member_id LIMIT $8::integer
 ), judged AS MATERIALIZED (
     SELECT due.member_id, due.state, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
            portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, h.exempt_kinds) AS verdict
     FROM due
     CROSS JOIN held h
-    LEFT JOIN directory.member m ON m.organization_id = $5 AND m.user_id = due.member_id
+    LEFT JOIN directory.member m ON m.organization_id = $5::portcullis.organization_id AND m.user_id = due.member_id
 ), marked AS (
     UPDATE portcullis.delivery d
     SET state = CASE WHEN d.first_tried_at IS NULL AND (NOT j.is_member OR j.verdict = 'inactive')
@@ -65,7 +65,7 @@ WITH held AS MATERIALIZED (
 ), noted AS (
     UPDATE portcullis.batch b
     SET owed = b.owed - c.owed, deferred = b.deferred - c.deferred, sending = b.sending + c.sending,
-        suppressed = b.suppressed + c.suppressed, leased_until = clock_timestamp() + $10
+        suppressed = b.suppressed + c.suppressed, leased_until = clock_timestamp() + $10::interval
     FROM held h CROSS JOIN counted c
     WHERE b.batch_id = h.batch_id
     RETURNING b.batch_id

@@ -11,9 +11,9 @@ FROM (
     SELECT ordered.user_id, row_number() OVER (ORDER BY ordered.user_id) AS place
     FROM (
         SELECT m.user_id FROM directory.member m
-        WHERE m.organization_id = $1 AND ($2::portcullis.member_id IS NULL OR m.user_id >= $2)
-        ORDER BY m.user_id LIMIT $3 * $4 + 1
+        WHERE m.organization_id = $1::portcullis.organization_id AND ($2::portcullis.member_id IS NULL OR m.user_id >= $2::portcullis.member_id)
+        ORDER BY m.user_id LIMIT $3::integer * $4::integer + 1
     ) ordered
 ) cut
-WHERE cut.place > 1 AND cut.place % $3 = 1
+WHERE cut.place > 1 AND cut.place % $3::integer = 1
 ORDER BY cut.user_id

@@ -17,8 +17,8 @@ WITH held AS MATERIALIZED (
     FROM held h
     JOIN portcullis.delivery d ON d.run_id = $3 AND d.slot = 'notice' AND d.letter = 'signed_out'
     WHERE d.state IN ('accepted', 'uncertain')
-      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4)
-      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5)
+      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
     ON CONFLICT DO NOTHING
     RETURNING member_id
 )

@@ -17,12 +17,12 @@ WITH held AS MATERIALIZED (
     UPDATE portcullis.delivery d SET batch_id = n.batch_id
     FROM number n
     WHERE d.run_id = $3 AND d.slot = 'notice' AND d.batch_id = $1 AND d.state = 'deferred'
-      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4)
-      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5)
+      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
     RETURNING d.next_at
 ), parted AS (
     INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, low, high, deferred, next_at)
-    SELECT n.batch_id, $3, 'deferred', 7, $4, $5, count(*), min(m.next_at)
+    SELECT n.batch_id, $3, 'deferred', 7, $4::portcullis.member_id, $5::portcullis.member_id, count(*), min(m.next_at)
     FROM number n CROSS JOIN moved m GROUP BY n.batch_id
     RETURNING deferred
 )

@@ -12,9 +12,9 @@ FROM (
     SELECT d.member_id, d.first_tried_at, d.recipient
     FROM portcullis.delivery d
     WHERE d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1
-      AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5)
-      AND ($6::portcullis.member_id IS NULL OR d.member_id < $6)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
+      AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)
       AND d.state IN ('owed', 'deferred') AND d.next_at <= now()
-    ORDER BY d.member_id LIMIT $7
+    ORDER BY d.member_id LIMIT $7::integer
 ) due
-LEFT JOIN directory.member m ON m.organization_id = $4 AND m.user_id = due.member_id
+LEFT JOIN directory.member m ON m.organization_id = $4::portcullis.organization_id AND m.user_id = due.member_id

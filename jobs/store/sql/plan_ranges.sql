@@ -35,7 +35,7 @@ UPDATE portcullis.batch b
 SET state = CASE WHEN $5 THEN 'done' ELSE 'open' END,
     done_at = CASE WHEN $5 THEN clock_timestamp() END,
     error = NULL,
-    leased_until = clock_timestamp() + $6
+    leased_until = clock_timestamp() + $6::interval
 FROM held h
 WHERE b.batch_id = h.batch_id
 RETURNING (SELECT count(*) FROM written) AS batches, pg_notify('portcullis', '') IS NULL AS is_told

@@ -16,8 +16,8 @@ WITH held AS MATERIALIZED (
     SET state = 'owed', next_at = now(), changed_at = now()
     FROM held h
     WHERE d.run_id = h.run_id AND d.slot = $3 AND d.batch_id = h.batch_id AND d.state = 'sending'
-      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4)
-      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5)
+      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
     RETURNING d.member_id
 )
 UPDATE portcullis.batch b

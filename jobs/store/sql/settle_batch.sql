@@ -17,8 +17,8 @@ WITH held AS MATERIALIZED (
     FROM portcullis.delivery d
     WHERE EXISTS (SELECT FROM held)
       AND d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1 AND d.state IN ('owed', 'deferred', 'sending')
-      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4)
-      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5)
+      AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
 ), cancelled AS (
     UPDATE portcullis.delivery d SET state = 'cancelled', changed_at = now()
     FROM letters l
