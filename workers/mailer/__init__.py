@@ -1,0 +1,6 @@
+"""Letters leave here: pooled, pipelined connections to the relay, and the limits that all processes share."""
+
+from workers.mailer.limiter import RedisLimiter
+from workers.mailer.pool import MailerStatus, PooledMailer
+
+__all__ = ["MailerStatus", "PooledMailer", "RedisLimiter"]

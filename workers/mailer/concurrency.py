@@ -1,0 +1,46 @@
+"""How many connections a relay likes: Postfix's concurrency feedback, in small.
+
+Starts at five, rises by one for each window of accepted letters, falls by one for each failure, and does not rise again for a while
+after one: a relay that allows ten connections is not asked for an eleventh with every letter.
+"""
+
+INITIAL_WINDOW = 5
+HOLD_SECONDS = 10.0
+
+
+class Concurrency:
+    """The number of connections worth having. `now` is any clock in seconds that never goes back."""
+
+    __slots__ = ("_hold_seconds", "_hold_until", "_missing", "_progress", "limit", "window")
+
+    def __init__(self, *, limit: int, hold_seconds: float = HOLD_SECONDS) -> None:
+        self.limit = limit
+        self.window = min(INITIAL_WINDOW, limit)
+        self._hold_seconds = hold_seconds
+        self._hold_until = 0.0
+        self._progress = 0.0
+        self._missing = 0.0
+
+    def succeeded(self, now: float) -> bool:
+        """Count an accepted letter; says whether the window has grown."""
+        self._missing = 0.0
+        if self.window >= self.limit:
+            return False
+        self._progress += 1 / self.window
+        if self._progress < 1 or now < self._hold_until:
+            return False
+        self._progress = 0.0
+        self.window += 1
+        return True
+
+    def eased(self, now: float) -> None:
+        """Count a connection that the relay ended after it had done some work."""
+        self._hold_until = now + self._hold_seconds
+        self._progress = 0.0
+        self.window = max(1, self.window - 1)
+
+    def failed(self, now: float) -> bool:
+        """Count a failure; says whether a whole window has failed with no letter accepted in between: the relay is away."""
+        self._missing += 1 / self.window
+        self.eased(now)
+        return self._missing >= 1

@@ -1,0 +1,139 @@
+-- Take letters from all sending limits in one step, by the server's clock.
+--
+-- KEYS  relay, organization, the day's quota, then each recipient domain
+-- ARGV  relay rate, organization rate, domain rate (letters/s, 0: off), quota (letters in 24 h, 0: off), organization,
+--       now (microseconds, 0: the server's clock), then the letters wanted for each domain
+-- Returns the letters granted for each domain, then the microseconds until more may leave (0: nothing was held back).
+--
+-- A rate is a GCRA: one number, the theoretical arrival time (TAT) of the next letter. Its burst is one second's worth, at least one
+-- letter. Relay and domain are shared: whoever they held back contends for them until satisfied, or not back within 2 s, and of n
+-- contenders each gets 1/n. Every key lives only as long as it says something.
+
+local DAY, SLOT, STOP_AT = 86400000000, 900000000, 0.95
+local CONTENDS, PATIENCE = 2000000, 100000
+local organization, now = ARGV[5], tonumber(ARGV[6])
+if now == 0 then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+
+local function ttl(microseconds)
+  return string.format('%.0f', math.ceil(microseconds / 1000) + 1)
+end
+
+local function rate_limit(key, rate)
+  local gap = 1000000 / rate
+  local tat = math.max(tonumber(redis.call('GET', key) or 0), now)
+  local burst = math.max(1, rate) * gap
+  return {key = key, gap = gap, tat = tat, burst = burst, left = math.floor((burst - (tat - now)) / gap + 0.000001)}
+end
+
+local function spend(limit, letters)
+  if letters == 0 then return end
+  limit.tat, limit.left = limit.tat + letters * limit.gap, limit.left - letters
+  redis.call('SET', limit.key, string.format('%.3f', limit.tat), 'PX', ttl(limit.tat - now))
+end
+
+-- Whoever wants many letters waits for 100 ms worth of them, instead of calling for each.
+local function wait(limit, letters)
+  local worth = math.max(1, math.min(letters, math.floor(PATIENCE / limit.gap), limit.burst / limit.gap))
+  return math.max(1, limit.tat + worth * limit.gap - limit.burst - now)
+end
+
+-- The limits that a shared rate stands for at present: itself, and this organization's part while others contend.
+local function shared(key, rate)
+  local contenders = key .. ':contenders'
+  redis.call('ZREMRANGEBYSCORE', contenders, '-inf', string.format('%.0f', now - CONTENDS))
+  local all = redis.call('ZCARD', contenders)
+  local others = all - (all > 0 and redis.call('ZSCORE', contenders, organization) and 1 or 0)
+  local limits = {rate_limit(key, rate)}
+  if others > 0 then limits[2] = rate_limit(key .. ':share:' .. organization, rate / (others + 1)) end
+  return {limits = limits, contenders = contenders, known = all > others}
+end
+
+local function contend(share, held_back)
+  if held_back then
+    redis.call('ZADD', share.contenders, string.format('%.0f', now), organization)
+    redis.call('PEXPIRE', share.contenders, ttl(CONTENDS))
+  elseif share.known then
+    redis.call('ZREM', share.contenders, organization)
+  end
+end
+
+local function left(limits)
+  local least = math.huge
+  for _, limit in ipairs(limits) do least = math.min(least, limit.left) end
+  return math.max(0, least)
+end
+
+local function longest_wait(limits, letters)
+  local longest = 0
+  for _, limit in ipairs(limits) do
+    if limit.left < 1 then longest = math.max(longest, limit.wait or wait(limit, letters)) end
+  end
+  return longest
+end
+
+-- The last 24 hours in slots of 15 minutes; a slot counts until all of it is older. Ends at 95 %: password resets must still leave.
+local function day_quota(key, letters)
+  local used, oldest = 0, math.floor(now / SLOT)
+  local slots = redis.call('HGETALL', key)
+  for i = 1, #slots, 2 do
+    local slot = tonumber(slots[i])
+    if (slot + 1) * SLOT <= now - DAY then
+      redis.call('HDEL', key, slots[i])
+    else
+      used, oldest = used + tonumber(slots[i + 1]), math.min(oldest, slot)
+    end
+  end
+  return {key = key, left = math.floor(letters * STOP_AT) - used, wait = (oldest + 1) * SLOT + DAY - now}
+end
+
+local function spend_quota(quota, letters)
+  if letters == 0 then return end
+  quota.left = quota.left - letters
+  redis.call('HINCRBY', quota.key, string.format('%.0f', math.floor(now / SLOT)), letters)
+  redis.call('PEXPIRE', quota.key, ttl(DAY + SLOT))
+end
+
+-- What limits all domains together.
+local relay_rate, organization_rate, domain_rate = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local everywhere, relay, quota = {}, nil, nil
+if relay_rate > 0 then
+  relay = shared(KEYS[1], relay_rate)
+  for _, limit in ipairs(relay.limits) do table.insert(everywhere, limit) end
+end
+if organization_rate > 0 then table.insert(everywhere, rate_limit(KEYS[2], organization_rate)) end
+if tonumber(ARGV[4]) > 0 then
+  quota = day_quota(KEYS[3], tonumber(ARGV[4]))
+  table.insert(everywhere, quota)
+end
+
+-- Small demands first: a domain of one letter is not behind one of five hundred.
+local order, wanted = {}, {}
+for i = 1, #KEYS - 3 do
+  order[i], wanted[i] = i, tonumber(ARGV[6 + i])
+end
+table.sort(order, function(a, b) return wanted[a] < wanted[b] or (wanted[a] == wanted[b] and a < b) end)
+
+local remaining, total, missing, domain_wait = left(everywhere), 0, 0, math.huge
+local answer = {}
+for _, i in ipairs(order) do
+  local domain = domain_rate > 0 and shared(KEYS[3 + i], domain_rate) or {limits = {}}
+  local possible = left(domain.limits)
+  local granted = math.min(wanted[i], possible, remaining)
+  for _, limit in ipairs(domain.limits) do spend(limit, granted) end
+  if domain_rate > 0 then contend(domain, possible < wanted[i]) end
+  answer[i], total, remaining = granted, total + granted, remaining - granted
+  if granted < wanted[i] then
+    missing = missing + wanted[i] - granted
+    domain_wait = math.min(domain_wait, longest_wait(domain.limits, wanted[i] - granted))
+  end
+end
+
+for _, limit in ipairs(everywhere) do
+  if limit == quota then spend_quota(quota, total) else spend(limit, total) end
+end
+if relay then contend(relay, missing > 0 and left(relay.limits) < 1) end
+table.insert(answer, missing == 0 and 0 or math.ceil(math.max(domain_wait, longest_wait(everywhere, missing))))
+return answer
