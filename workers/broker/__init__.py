@@ -20,7 +20,7 @@ from workers.broker.prefetch import Prefetch
 from workers.broker.redis_queue import Depth
 from workers.broker.rejected import Quarantined, Reason, RejectedError, UnknownVersionError
 from workers.broker.resources import Resources
-from workers.broker.watchdog import LoopWatchdog, WatchLoop
+from workers.broker.watchdog import STUCK_SECONDS, LoopWatchdog, WatchLoop
 from workers.keys import KeyRing
 
 __all__ = [
@@ -47,11 +47,13 @@ def open_broker(
     allowed_actors: frozenset[str],
     quarantine: Callable[[Quarantined], None],
     namespace: str = "portcullis",
+    stuck_seconds: int = STUCK_SECONDS,
 ) -> PortcullisBroker:
     """Return the broker for publishing and for `dramatiq <module>:broker`. Nothing is connected yet.
 
     `quarantine` is called on a consumer's thread, once for each bad message (again after a crash between the call and the
-    acknowledgement); it should return within a few seconds. If it raises, the message comes back after five.
+    acknowledgement); it should return within a few seconds. If it raises, the message comes back after five. A worker whose event loop
+    does not answer for `stuck_seconds` ends with status 70.
 
     dramatiq's default middleware stays off, each for a reason: Retries, Callbacks, Pipelines and GroupCallbacks enqueue *after* the work,
     which loses it when Redis is away; AgeLimit drops; TimeLimit and ShutdownNotifications interrupt a thread while its coroutine
@@ -67,5 +69,5 @@ def open_broker(
         allowed_actors=allowed_actors,
         quarantine=quarantine,
         drain=drain,
-        middleware=[EventLoop(), WatchLoop(), WatchParent(), Prefetch(), drain],
+        middleware=[EventLoop(), WatchLoop(seconds=stuck_seconds), WatchParent(), Prefetch(), drain],
     )

@@ -50,11 +50,12 @@ class Intake:
 class BellConsumer(Consumer):
     """Used by one thread, but for `ack` and `nack`, which worker threads call. At most `limit` messages are held at a time."""
 
-    def __init__(self, intake: Intake, *, limit: int) -> None:
+    def __init__(self, intake: Intake, *, limit: int, idle_seconds: float) -> None:
         self._intake = intake
         self._queue = intake.queue
         self._holding = intake.holding
         self._limit = limit
+        self._idle_seconds = idle_seconds
         self._ready: deque[Delivery] = deque()
         self._pulse = Pulse(time.monotonic())
         self._reclaim_at = 0.0
@@ -113,9 +114,9 @@ class BellConsumer(Consumer):
             time.sleep(DRAIN_SECONDS)
         elif room == 0:
             self._take(0)
-            self._holding.wait_for_room(self._limit, IDLE_SECONDS)
+            self._holding.wait_for_room(self._limit, self._idle_seconds)
         elif self._take(room) == 0:
-            self._queue.wait_for_bell(IDLE_SECONDS)
+            self._queue.wait_for_bell(self._idle_seconds)
 
     def _take(self, wanted: int) -> int:
         """Beat, and sort what came into good and bad; how many came."""

@@ -17,11 +17,11 @@ from dramatiq.errors import QueueNotFound
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workers.broker.consumer import BellConsumer, Intake
+from workers.broker.consumer import IDLE_SECONDS, BellConsumer, Intake
 from workers.broker.drain import Drain
-from workers.broker.errors import MemoryFullError, QueueFullError, UnpublishableError, as_closed_connection
+from workers.broker.errors import UnpublishableError, as_closed_connection
 from workers.broker.holding import Holding
-from workers.broker.redis_queue import MAX_WAITING, Depth, RedisQueue
+from workers.broker.redis_queue import Depth, RedisQueue
 from workers.broker.rejected import Quarantined
 from workers.broker.screening import Screening
 from workers.broker.signed_encoder import MAX_BYTES, SignedEncoder
@@ -72,8 +72,8 @@ class PortcullisBroker(Broker):
         self.queues[queue_name] = _Queue(queue, Holding())
         self.emit_after("declare_queue", queue_name)
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> BellConsumer:  # noqa: ARG002 - dramatiq's signature
-        """Return a consumer that holds at most `prefetch` messages; `timeout` is ours, a second."""
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> BellConsumer:
+        """Return a consumer that holds at most `prefetch` messages and looks up every `timeout` ms, at least every second."""
         queue = self._find(queue_name)
         intake = Intake(
             queue=queue.redis,
@@ -82,7 +82,7 @@ class PortcullisBroker(Broker):
             quarantine=self._quarantine,
             drain=self._drain,
         )
-        return BellConsumer(intake, limit=prefetch)
+        return BellConsumer(intake, limit=prefetch, idle_seconds=min(timeout / 1000, IDLE_SECONDS))
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """Publish one message in one round trip.
@@ -142,18 +142,11 @@ class PortcullisBroker(Broker):
             raise QueueNotFound(queue_name) from None
         return queue
 
-    def _push(self, queue: RedisQueue, payloads: Sequence[bytes]) -> None:
-        for start in range(0, len(payloads), CHUNK):
-            if not _pushed(queue, payloads[start : start + CHUNK]):
-                raise QueueFullError(queue.name, MAX_WAITING)
-
-
-def _pushed(queue: RedisQueue, payloads: Sequence[bytes]) -> bool:
-    with as_closed_connection():
-        try:
-            return queue.push(payloads)
-        except redis.OutOfMemoryError:
-            raise MemoryFullError(queue.name) from None
+    @staticmethod
+    def _push(queue: RedisQueue, payloads: Sequence[bytes]) -> None:
+        with as_closed_connection():
+            for start in range(0, len(payloads), CHUNK):
+                queue.push(payloads[start : start + CHUNK])
 
 
 def connect(redis_url: str) -> "redis.Redis":

@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 
 import redis
 
+from workers.broker.errors import MemoryFullError, QueueFullError
+
 MAX_WAITING: Final = 4096
 """Messages that may wait in one queue. Those are hints, of which the conductor publishes small windows."""
 
@@ -54,7 +56,7 @@ class Depth:
 
 
 class RedisQueue:
-    """The queue `name`. Safe to use from several threads. Every method raises redis-py's own errors."""
+    """The queue `name`. Safe to use from several threads. What else than named goes wrong is raised in redis-py's own words."""
 
     def __init__(self, client: "redis.Redis", *, namespace: str, name: str, max_bytes: int) -> None:
         self.name = name
@@ -69,9 +71,18 @@ class RedisQueue:
         self._give_back = _script(client, "give_back")
         self._recover = _script(client, "recover")
 
-    def push(self, messages: Sequence[bytes]) -> bool:
-        """Append `messages` in order; false when they do not fit, and then none was appended."""
-        return int(self._push([self._waiting, self._bell], [MAX_WAITING, TIME_TO_LIVE_MS, *messages])) >= 0
+    def push(self, messages: Sequence[bytes]) -> None:
+        """Append `messages`, at least one, in order.
+
+        Raises:
+            QueueFullError: They do not fit; none was appended.
+            MemoryFullError: Redis is at its `maxmemory`; none was appended.
+        """
+        match self._push([self._waiting, self._bell], [MAX_WAITING, TIME_TO_LIVE_MS, *messages]):
+            case 1:
+                raise QueueFullError(self.name, MAX_WAITING)
+            case 2:
+                raise MemoryFullError(self.name)
 
     def fetch(self, consumer: str, *, wanted: int, first_token: int) -> Fetched:
         """Beat, and take up to `wanted` messages under tokens from `first_token` up; 0 only beats."""

@@ -35,7 +35,7 @@ class RejectedError(DecodeError):
 
     def __init__(self, reason: Reason, data: bytes) -> None:
         self.reason = reason
-        super().__init__(f"message of {len(data)} bytes rejected: {reason}", data, None)  # type: ignore[no-untyped-call] - dramatiq's own
+        super().__init__(f"message of {len(data)} bytes rejected: {reason}", data, None)  # type: ignore[no-untyped-call]
 
 
 class UnknownVersionError(RejectedError):
