@@ -21,7 +21,7 @@ _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0
 _MOST_MARKS = 3  # on one letter; real orthographies need no more, and stacks of them climb into the lines around
 
 _DOT = r"[.\uff0e\u3002\uff61\u2024]"  # everything that IDNA, or its NFKC, reads as a full stop
-_LINKED_DOT = re.compile(rf"(?<=\S){_DOT}(?=\w[^\s.,;:!?)])")  # a top-level domain has two letters or more
+_LINKED_DOT = re.compile(rf"(?<=\S){_DOT}(?=\w[^\s.,;:!?)…])")  # a top-level domain has two letters or more
 _LINKED_AT = re.compile(r"(?<=\S)[@\uff20\ufe6b](?=\w)")
 _LINKED_SCHEME = re.compile(r"(?<=\w)[:\uff1a\ufe55](?=[/\\\uff0f])")
 _ELLIPSIS = "…"
@@ -39,7 +39,7 @@ def clean_name(text: str | None, limit: int) -> str:
     if len(text) <= limit and _PLAIN.fullmatch(text):
         return text
     visible = _visible(text[: 16 * limit])  # enough for any real name, and ten thousand letters cost no more than a thousand
-    return _cut(_unlinked(" ".join(visible.split())), limit)
+    return _cut(_inert(" ".join(visible.split())), limit)
 
 
 def _visible(text: str) -> str:
@@ -56,7 +56,8 @@ def _visible(text: str) -> str:
     return unicodedata.normalize("NFC", "".join(kept))  # once more: what was stripped may have stood between a letter and its mark
 
 
-def _unlinked(text: str) -> str:
+def _inert(text: str) -> str:
+    text = text.replace("=?", "= ?")  # an encoded word (RFC 2047): some mail programs decode once more than they should
     text = _LINKED_SCHEME.sub(r"\g<0> ", text)
     text = _LINKED_AT.sub(r"\g<0> ", text)
     return _LINKED_DOT.sub(r"\g<0> ", text)

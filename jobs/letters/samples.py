@@ -1,0 +1,43 @@
+"""An occasion, a member and a report to show letters with: for the gallery, a test letter, and the tests.
+
+The names are invented, the domains reserved for examples (RFC 2606).
+"""
+
+from datetime import UTC, datetime
+
+from jobs.domain.letters import LetterKind
+from jobs.letters.occasion import Addressee, Occasion, Totals, Unreachable
+
+DATED = datetime(2025, 6, 19, 12, 6, 30, tzinfo=UTC)
+
+OCCASION = Occasion(
+    run_id=42,
+    organization_id="7",
+    organization_name="Northwind Traders",
+    organization_locale="en",
+    organization_time_zone="Europe/Berlin",
+    support_url="https://help.northwind.example/sign-in",
+    decided_by="Grace Hopper",
+    requested_at=datetime(2025, 6, 19, 12, 5, tzinfo=UTC),
+)
+
+ADDRESSEE = Addressee(member_id="1001", address="anna.smith@northwind.example", display_name="Anna Smith", kind="contractor")
+
+TOTALS = Totals(
+    members=1_204,
+    verdicts={"unprotected": 702, "protected": 391, "sso": 96, "exempt": 11, "inactive": 4},
+    sessions_ended=1_833,
+    letters={"accepted": 1_190, "refused": 1, "deferred": 3, "suppressed": 10},
+    unreachable=(
+        Unreachable(who="lee.jordan@northwind.example", reason="refused"),
+        Unreachable(who="member 1077", reason="no_address"),
+        Unreachable(who="jane.doe(at)northwind", reason="malformed_address"),
+    ),
+    unreachable_more=8,
+    last_session_ended_at=datetime(2025, 6, 19, 12, 5, 4, tzinfo=UTC),
+)
+
+
+def totals_for(kind: LetterKind) -> Totals | None:
+    """Return the sample totals for a report and nothing for any other letter, as `Composer.compose` wants it."""
+    return TOTALS if kind is LetterKind.REPORT else None
