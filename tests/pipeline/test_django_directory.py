@@ -83,6 +83,15 @@ def test_a_factor_counts_once_its_first_code_was_right(app: App) -> None:
     assert member(app, organization)["has_second_factor"] is True
 
 
+def test_a_security_key_counts_as_it_does_for_allauth(app: App) -> None:
+    organization, browser = app.an_organization(), a_password_user()
+    user = app.join(organization, browser)
+    assert app.rows(
+        "insert into mfa_authenticator (user_id, type, data, created_at) values (%s, 'webauthn', '{}', now()) returning id", user
+    )
+    assert member(app, organization)["has_second_factor"] is True
+
+
 def test_recovery_codes_alone_are_no_factor(app: App) -> None:
     organization, browser = app.an_organization(), a_protected_user()
     user = app.join(organization, browser)
@@ -139,6 +148,7 @@ def test_asking_for_the_password_again_does_not_change_how_a_session_was_started
     user = app.join(organization, browser)
     browser.sign_out()
     browser.sign_in_by_provider()
+    browser.open_set_up()  # asks for the password
     browser.change_password(PASSWORD + "!")  # which also gives the session a new key
     assert listed(app, user) == ["sso"]
     assert browser.lands_on() == HOME
