@@ -4,16 +4,20 @@ Starts at five, rises by one for each window of accepted letters, falls by one f
 after one: a relay that allows ten connections is not asked for an eleventh with every letter.
 """
 
+import time
+from collections.abc import Callable
+
 INITIAL_WINDOW = 5
 HOLD_SECONDS = 10.0
 
 
 class Concurrency:
-    """The number of connections worth having. `now` is any clock in seconds that never goes back."""
+    """The number of connections worth having, `window`. `clock` counts seconds and never goes back."""
 
-    __slots__ = ("_hold_seconds", "_hold_until", "_missing", "_progress", "limit", "window")
+    __slots__ = ("_clock", "_hold_seconds", "_hold_until", "_missing", "_progress", "limit", "window")
 
-    def __init__(self, *, limit: int, hold_seconds: float = HOLD_SECONDS) -> None:
+    def __init__(self, *, limit: int, hold_seconds: float = HOLD_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.limit = limit
         self.window = min(INITIAL_WINDOW, limit)
         self._hold_seconds = hold_seconds
@@ -21,26 +25,26 @@ class Concurrency:
         self._progress = 0.0
         self._missing = 0.0
 
-    def succeeded(self, now: float) -> bool:
+    def succeeded(self) -> bool:
         """Count an accepted letter; says whether the window has grown."""
         self._missing = 0.0
         if self.window >= self.limit:
             return False
         self._progress += 1 / self.window
-        if self._progress < 1 or now < self._hold_until:
+        if self._progress < 1 or self._clock() < self._hold_until:
             return False
         self._progress = 0.0
         self.window += 1
         return True
 
-    def eased(self, now: float) -> None:
+    def eased(self) -> None:
         """Count a connection that the relay ended after it had done some work."""
-        self._hold_until = now + self._hold_seconds
+        self._hold_until = self._clock() + self._hold_seconds
         self._progress = 0.0
         self.window = max(1, self.window - 1)
 
-    def failed(self, now: float) -> bool:
+    def failed(self) -> bool:
         """Count a failure; says whether a whole window has failed with no letter accepted in between: the relay is away."""
         self._missing += 1 / self.window
-        self.eased(now)
+        self.eased()
         return self._missing >= 1

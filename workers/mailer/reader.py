@@ -6,9 +6,8 @@ can be paired with a command any more.
 
 REPLY_OCTETS = 16_384
 """Far more than any relay says in one reply."""
-CODE_DIGITS = 3
-FIRST_DIGITS = b"2345"
-AFTER_CODE = (b" ", b"\r", b"", b"-")
+CODES = {str(code).encode(): code for code in range(200, 600)}
+HYPHEN, AFTER_CODE = ord("-"), frozenset(b" -\r\n")
 
 
 class GarbledError(Exception):
@@ -35,28 +34,21 @@ class ReplyReader:
         whole: list[tuple[int, bytes]] = []
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
-            line = data[start:end]
-            start = end + 1
-            code = _code(line)
-            if line[3:4] == b"-":
-                self._earlier.append(line[4:])
+            code = CODES.get(data[start : start + 3])
+            if code is None or data[start + 3] not in AFTER_CODE:
+                raise GarbledError("what the relay sent is no reply of this protocol")
+            text = data[start + 4 : end]
+            if data[start + 3] == HYPHEN:
+                self._earlier.append(text)
             else:
-                whole.append((code, self._text(line)))
+                whole.append((code, self._joined(text) if self._earlier else text))
+            start = end + 1
         self._partial = data[start:]
         if len(self._partial) + sum(map(len, self._earlier)) > REPLY_OCTETS:
             raise GarbledError("the relay's reply has no end")
         return whole
 
-    def _text(self, last: bytes) -> bytes:
-        if not self._earlier:
-            return last[4:]
-        text = b"\n".join([*self._earlier, last[4:]])
+    def _joined(self, last: bytes) -> bytes:
+        text = b"\n".join([*self._earlier, last])
         self._earlier.clear()
         return text
-
-
-def _code(line: bytes) -> int:
-    digits = line[:CODE_DIGITS]
-    if len(digits) != CODE_DIGITS or not digits.isdigit() or digits[:1] not in FIRST_DIGITS or line[3:4] not in AFTER_CODE:
-        raise GarbledError("what the relay sent is no reply of this protocol")
-    return int(digits)

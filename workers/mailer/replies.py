@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from jobs.ports import Receipt, Scope, SmtpStage
 
 TEXT_CHARACTERS = 200
-ENHANCED = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})(?:[\s:]|$)")
+ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?:[\s:]|$)")
 ENHANCED_AT_END = re.compile(r"\(#([245]\.\d{1,3}\.\d{1,3})\)")
 """qmail's way to write it."""
 UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
@@ -189,7 +189,9 @@ TABLE: tuple[Row, ...] = (
 
 def one_line(text: str) -> str:
     """Return at most 200 printable ASCII characters of somebody else's text."""
-    return UNPRINTABLE.sub(" ", text).strip()[:TEXT_CHARACTERS]
+    if not (text.isascii() and text.isprintable()):
+        text = UNPRINTABLE.sub(" ", text)
+    return text.strip()[:TEXT_CHARACTERS]
 
 
 def parse(code: int, text: str | bytes) -> Reply:
@@ -198,16 +200,14 @@ def parse(code: int, text: str | bytes) -> Reply:
         text = text.decode("ascii", "replace")
     enhanced: str | None = None
     words: list[str] = []
-    for line in text.split("\n"):
-        stripped = line.strip()
-        if found := ENHANCED.match(stripped):
-            enhanced = enhanced or found[1]
-            stripped = stripped[found.end() :]
-        words.append(stripped.strip())
-    line = one_line(" ".join(words))
-    if enhanced is None and (found := ENHANCED_AT_END.search(line)):
+    for line in text.splitlines():
+        found = ENHANCED.match(line)
+        enhanced = enhanced or (found[1] if found else None)
+        words.append(line[found.end() :].strip() if found else line.strip())
+    said = one_line(" ".join(words))
+    if enhanced is None and (found := ENHANCED_AT_END.search(said)):
         enhanced = found[1]
-    return Reply(code=code, enhanced=enhanced, text=line)
+    return Reply(code=code, enhanced=enhanced, text=said)
 
 
 def rule(stage: SmtpStage, reply: Reply) -> Row:
@@ -222,12 +222,19 @@ def receipt(stage: SmtpStage, reply: Reply, scope: Scope) -> Receipt:
 
 def accepted(reply: Reply) -> Receipt:
     """Return the receipt of a letter whose final dot was answered with success, with the relay's own id for it."""
-    found = QUEUE_ID.search(reply.text)
     return Receipt(
         scope=Scope.ACCEPTED,
         stage=SmtpStage.DOT,
         code=reply.code,
         enhanced=reply.enhanced,
         text=reply.text,
-        relay_id=found[found.lastgroup] if found and found.lastgroup else None,
+        relay_id=_queue_id(reply.text),
     )
+
+
+def _queue_id(text: str) -> str | None:
+    _, postfix, rest = text.partition(": queued as ")  # the most frequent by far, and the regex costs ten times as much
+    if postfix:
+        return rest.partition(" ")[0]
+    found = QUEUE_ID.search(text)
+    return found[found.lastgroup] if found and found.lastgroup else None

@@ -103,7 +103,7 @@ class Staff:
         if receipt.code is not None and self.breaker.reset():
             log.info("relay_breaker_closed", relay=self._name)
             self.call_soon()
-        if receipt.scope is Scope.ACCEPTED and self.concurrency.succeeded(_now()):
+        if receipt.scope is Scope.ACCEPTED and self.concurrency.succeeded():
             self.call_soon()
 
     def returned(self, letter: Letter, receipt: Receipt, *, again: bool) -> bool:
@@ -111,7 +111,7 @@ class Staff:
         if letter.wave.abandoned or self.draining:
             letter.wave.settle(letter, unsent("the call was cancelled, or the mailer is draining"))
             return False
-        late = _now() >= letter.wave.deadline
+        late = asyncio.get_running_loop().time() >= letter.wave.deadline
         if not again or late or letter.retried or self.breaker.state is BreakerState.OPEN:
             letter.wave.settle(letter, receipt)
             return False
@@ -122,7 +122,7 @@ class Staff:
     def troubled(self, receipt: Receipt) -> None:
         """Count a failure; a whole window of them in a row, or a failed probe, opens the breaker."""
         probing = self.breaker.state is BreakerState.PROBING
-        if self.concurrency.failed(_now()) or probing:
+        if self.concurrency.failed() or probing:
             self._trip(receipt)
 
     def lost(self, connection: Transactions, failure: Receipt | None) -> None:
@@ -130,7 +130,7 @@ class Staff:
         for group in (self._connections, self._leaving, self._hungry):
             group.discard(connection)
         if failure is not None and connection.seasoned:
-            self.concurrency.eased(_now())
+            self.concurrency.eased()
         elif failure is not None:
             self.troubled(failure)
         if not len(self):
@@ -219,10 +219,6 @@ class Staff:
             if handle is not None:
                 handle.cancel()
         self._call = self._later = None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:

@@ -25,7 +25,8 @@ Expect = Callable[[int, bytes], None]
 
 START_INPUT = 354
 CLOSING = 421
-SUCCESS = range(200, 300)
+OK, INTERMEDIATE = 200, 300
+"""Success is what lies between them; spelled out where every letter passes, a call less."""
 UNLIMITED = -1
 
 
@@ -150,7 +151,7 @@ class Transactions(asyncio.Protocol):
             self._break("the relay answered what nobody asked")
 
     def _reset(self, code: int, _text: bytes) -> None:
-        if code not in SUCCESS or self._current is None:
+        if not OK <= code < INTERMEDIATE or self._current is None:
             self._break("the relay refused RSET")
             return
         self._reset_first = False
@@ -159,11 +160,13 @@ class Transactions(asyncio.Protocol):
             self._transport.write(wire.mail(self._current.envelope, with_size=self._able.size))
 
     def _mail(self, code: int, text: bytes) -> None:
-        self._judge(SmtpStage.MAIL, code, text)
+        if not OK <= code < INTERMEDIATE:
+            self._judge(SmtpStage.MAIL, code, text)
         self._step(self._rcpt, wire.rcpt)
 
     def _rcpt(self, code: int, text: bytes) -> None:
-        self._judge(SmtpStage.RCPT, code, text)
+        if not OK <= code < INTERMEDIATE:
+            self._judge(SmtpStage.RCPT, code, text)
         self._step(self._data, wire.data)
 
     def _data(self, code: int, text: bytes) -> None:
@@ -172,7 +175,7 @@ class Transactions(asyncio.Protocol):
             self._expect = self._lone_dot
         elif code == START_INPUT:
             self._write_content()
-        elif code in SUCCESS:
+        elif OK <= code < INTERMEDIATE:
             self._break("the relay's answer to DATA is out of step")
         else:
             self._judge(SmtpStage.DATA, code, text)
@@ -186,7 +189,7 @@ class Transactions(asyncio.Protocol):
         letter, self._dotted = self._dotted, None
         if letter is None:
             return
-        if code in SUCCESS:
+        if OK <= code < INTERMEDIATE:
             self.seasoned = True
             self._exchange.answered(letter, replies.accepted(replies.parse(code, text)))
         else:
@@ -207,7 +210,7 @@ class Transactions(asyncio.Protocol):
 
     def _judge(self, stage: SmtpStage, code: int, text: bytes) -> None:
         """Give `current` its answer if this reply refuses it. Once refused, what follows of its group says nothing more, but for 421."""
-        if code in SUCCESS or self._current is None or (self._refused and code != CLOSING):
+        if OK <= code < INTERMEDIATE or self._current is None or (self._refused and code != CLOSING):
             return
         reply = replies.parse(code, text)
         if self._refused:
@@ -340,13 +343,13 @@ class Transactions(asyncio.Protocol):
 
     def _set_alarm(self) -> None:
         """Move the deadline for the next reply."""
-        terms, expect = self._terms, self._expect
-        if expect in (self._dot, self._lone_dot):
+        terms = self._terms
+        if self._dotted is not None:
             self._alarm.set(terms.dot_seconds)
-        elif expect == self._nothing:
-            self._alarm.set(terms.idle_seconds)
+        elif self._current is not None:
+            self._alarm.set(terms.command_seconds)
         else:
-            self._alarm.set(terms.quit_seconds if expect == self._bye else terms.command_seconds)
+            self._alarm.set(terms.quit_seconds if self._expect == self._bye else terms.idle_seconds)
 
     def _overdue(self) -> None:
         if self._expect == self._nothing:

@@ -42,18 +42,17 @@ class Turns:
     def next_letter(self) -> Letter | None:
         """Return the next letter to begin, `None` when there is none now."""
         queue = self._queue
-        now = asyncio.get_running_loop().time()
         while queue:
             wave = queue[0]
-            if now >= wave.deadline:
-                self.expire(wave)
-            elif wave.has_room():
+            if wave.has_room():
                 letter = wave.pending.popleft()
-                queue.rotate(-1) if wave.pending else queue.popleft()
+                if not wave.pending:
+                    queue.popleft()
+                elif len(queue) > 1:
+                    queue.rotate(-1)
                 return letter
-            else:
-                queue.popleft()
-                wave.block()
+            queue.popleft()
+            wave.block()
         return None
 
     def put_back(self, letter: Letter) -> None:

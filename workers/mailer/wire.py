@@ -51,9 +51,9 @@ def opening(envelope: Envelope, *, with_size: bool) -> bytes:
 def stuffed(content: bytes) -> bytes:
     """Return the content with leading dots doubled (RFC 5321 4.5.2) and CRLF at its end; the final dot is not included.
 
-    Bare CR or LF beside a line that begins with a dot is how one letter is smuggled into another: such line ends are made CRLF first.
+    A bare LF before a dot is how one letter is smuggled into another: where a line begins with a dot, every line end is made CRLF.
     """
-    if b"\n." in content or b"\r." in content:
+    if b"\n." in content:
         content = BARE_LINE_END.sub(b"\r\n", content).replace(b"\r\n.", b"\r\n..")
     if content.startswith(b"."):
         content = b"." + content
