@@ -1,6 +1,7 @@
 """Publishing, taking, settling, giving back: each one atomic, nothing without a bound."""
 
 import threading
+import time
 from collections.abc import Iterator
 from itertools import count
 
@@ -100,6 +101,26 @@ def test_the_bell_is_short_and_is_silent_when_nothing_waits(queue: RedisQueue, r
     while contents(queue, "a"):
         pass
     assert raw.exists("test:q.bell") == 0
+
+
+def test_who_waits_is_woken_by_whatever_brings_messages(queue: RedisQueue) -> None:
+    def push() -> object:
+        return queue.push([b"1"])
+
+    def give_back() -> object:
+        return queue.give_back("a", [token for token, _ in fetch(queue, "a")])
+
+    def recover() -> object:
+        fetch(queue, "a")
+        return queue.recover(dead_after_ms=0)
+
+    for bring in (push, give_back, recover):
+        begin = time.monotonic()
+        timer = threading.Timer(0.05, bring)
+        timer.start()
+        queue.wait_for_bell(4)
+        timer.join()
+        assert time.monotonic() - begin < 3, bring.__name__
 
 
 def test_every_key_expires(queue: RedisQueue, raw: "redis.Redis") -> None:

@@ -141,9 +141,8 @@ class BellConsumer(Consumer):
             self._intake.quarantine(kept)
         except Exception:  # noqa: BLE001 - whatever it was, the other messages go on
             _log.exception("quarantine_failed", queue=kept.queue, reason=kept.reason, digest=kept.digest)
-            return
-        _log.warning("message_quarantined", queue=kept.queue, reason=kept.reason, digest=kept.digest)
-        self._holding.finish(taken.token)
+        else:
+            self._holding.finish(taken.token)
 
     def _look_after(self) -> None:
         self._settle(self._holding.unsettled)
