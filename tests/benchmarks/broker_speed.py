@@ -48,7 +48,8 @@ def _idle(broker: PortcullisBroker, diary: Path, samples: int, pause: float) -> 
         broker.enqueue(a_message("clock", time.perf_counter()))
     time.sleep(0.5)
     took = sorted(1000 * float(line.split()[1]) for line in diary.read_text().splitlines() if line.startswith("took"))
-    print(f"idle: p50 {took[len(took) // 2]:.2f} ms, p99 {took[int(len(took) * 0.99)]:.2f} ms, worst {took[-1]:.2f} ms of {len(took)}")
+    half, most = took[len(took) // 2], took[int(len(took) * 0.99)]
+    sys.stdout.write(f"idle: p50 {half:.2f} ms, p99 {most:.2f} ms, worst {took[-1]:.2f} ms of {len(took)}\n")
 
 
 def _busy(broker: PortcullisBroker, diary: Path) -> None:
@@ -58,7 +59,8 @@ def _busy(broker: PortcullisBroker, diary: Path) -> None:
     broker.enqueue_many(messages)
     published = time.perf_counter() - begin
     eventually(lambda: len(diary.read_text()) >= before + 2 * MANY, seconds=60)
-    print(f"busy: {MANY / published:,.0f} published/s, {MANY / (time.perf_counter() - begin):,.0f} drained/s by one process")
+    drained = time.perf_counter() - begin
+    sys.stdout.write(f"busy: {MANY / published:,.0f} published/s, {MANY / drained:,.0f} drained/s by one process\n")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ import time
 
 import pytest
 from dramatiq import BrokerConnectionError
+from redis.exceptions import NoPermissionError
 
 from tests.integration.broker_app.bench import QUEUE, Bench, a_message, eventually
 from tests.integration.broker_app.own_valkey import OwnValkey
-from workers.broker import MemoryFullError
+from workers.broker import MemoryFullError, redis_queue
 
 pytest_plugins = ["tests.integration.broker_app.fixtures"]
 
@@ -169,6 +170,24 @@ def test_the_work_of_a_silent_consumer_is_taken_over(own_bench: Bench, monkeypat
     with own_bench.working():
         eventually(lambda: own_bench.ran == ["orphaned"])
         eventually(lambda: own_bench.broker.depth(QUEUE).consumers == 1)
+
+
+def test_the_account_of_the_documentation_is_enough_and_no_more(own_valkey: OwnValkey) -> None:
+    _, _, rights = str(redis_queue.__doc__).partition("~portcullis:*")
+    own_valkey.command("ACL", "SETUSER", "portcullis", "on", ">secret", "~portcullis:*", *rights.split())
+    url = own_valkey.url.replace("redis://", "redis://portcullis:secret@")
+    bench = Bench(url)
+    bench.broker.enqueue(a_message("note", "taken before"))
+    bench.broker.queues[QUEUE].redis.fetch("dead", wanted=1, first_token=0)
+    bench.broker.queues[QUEUE].redis.recover(dead_after_ms=0)
+    bench.broker.enqueue(a_message("note", "hello"))
+    with bench.working():
+        eventually(lambda: len(bench.ran) == 2 and bench.is_empty())
+        for command in (("GET", "portcullis:x"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("RPUSH", "elsewhere", "x")):
+            with pytest.raises(NoPermissionError):
+                own_valkey.command(*command, url=url)
+    bench.broker.flush_all()
+    bench.close()
 
 
 def test_a_lost_bell_costs_a_second_at_most(own_bench: Bench) -> None:

@@ -104,15 +104,15 @@ def test_the_bell_is_short_and_is_silent_when_nothing_waits(queue: RedisQueue, r
 
 
 def test_who_waits_is_woken_by_whatever_brings_messages(queue: RedisQueue) -> None:
-    def push() -> object:
-        return queue.push([b"1"])
+    def push() -> None:
+        queue.push([b"1"])
 
-    def give_back() -> object:
-        return queue.give_back("a", [token for token, _ in fetch(queue, "a")])
+    def give_back() -> None:
+        queue.give_back("a", [token for token, _ in fetch(queue, "a")])
 
-    def recover() -> object:
+    def recover() -> None:
         fetch(queue, "a")
-        return queue.recover(dead_after_ms=0)
+        queue.recover(dead_after_ms=0)
 
     for bring in (push, give_back, recover):
         begin = time.monotonic()
@@ -159,6 +159,14 @@ def test_nothing_of_a_batch_is_published_when_one_of_it_is_unfit(bench: Bench) -
 def test_a_full_queue_says_so(bench: Bench) -> None:
     with pytest.raises(QueueFullError, match="4096"):
         bench.broker.enqueue_many(a_message() for _ in range(MAX_WAITING + 1))
+
+
+def test_after_a_shutdown_a_worker_may_be_started_again(bench: Bench) -> None:
+    for name in ("first", "second"):
+        bench.broker.enqueue(a_message("note", name))
+        with bench.working():
+            eventually(lambda: bench.ran[-1:] == [name])  # noqa: B023 - it is asked within this round
+        assert bench.broker.drain.is_set()
 
 
 def test_a_process_takes_no_more_than_it_has_threads(bench: Bench) -> None:

@@ -32,6 +32,11 @@ class Drain(Middleware):
         """True from the beginning of a shutdown: nothing new is taken."""
         return self._draining.is_set()
 
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
+        """Forget an earlier shutdown: an event belongs to one event loop."""
+        self.begun = asyncio.Event()
+        self._draining.clear()
+
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Begin; runs before any worker thread is told to stop."""
         self._draining.set()

@@ -25,6 +25,7 @@ class WatchParent(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Start looking."""
+        self._stopped.clear()
         threading.Thread(target=self._look, args=(os.getppid(),), name="parent-watch", daemon=True).start()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature

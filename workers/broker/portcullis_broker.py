@@ -60,7 +60,10 @@ class PortcullisBroker(Broker):
 
     @property
     def drain(self) -> asyncio.Event:
-        """Set on the worker's event loop as soon as a shutdown begins; an actor that takes long should look at it."""
+        """Set on the worker's event loop as soon as a shutdown begins; an actor that takes long should look at it.
+
+        It is made anew at each boot: ask for it on the loop, not at import.
+        """
         return self._drain.begun
 
     def declare_queue(self, queue_name: str) -> None:

@@ -6,7 +6,10 @@
     <namespace>:<queue>.bell             list    wakes idle consumers
 
 A message is in exactly one place, so nothing can be orphaned; every key has an expiry or a cap. The scripts work at `maxmemory` too,
-except the one that adds. One Redis node, 6.2 or later, or Valkey; no cluster.
+except the one that adds. One Redis node, 6.2 or later, or Valkey; no cluster. The broker gets by with this account:
+
+    ACL SETUSER portcullis on >PASSWORD ~portcullis:* +evalsha +script|load +lpush +rpush +lpop +blpop +ltrim +llen +hset +hget +hdel
+        +hkeys +hvals +hlen +zadd +zrem +zscore +zrange +zrangebyscore +del +pexpire +time
 """
 
 from collections.abc import Iterable, Sequence

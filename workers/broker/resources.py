@@ -39,6 +39,7 @@ class Resources(Middleware):
             BootError: With what `open_` said.
         """
         opened: Future[None] = Future()
+        self._closing = asyncio.Event()
         self._held = asyncio.run_coroutine_threadsafe(self._hold(opened), event_loop_thread().loop)
         try:
             opened.result(OPEN_SECONDS)

@@ -37,8 +37,8 @@ class OwnValkey:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGCONT)
 
-    def command(self, *words: str) -> Any:
-        with redis.Redis.from_url(self.url) as client:
+    def command(self, *words: str, url: str | None = None) -> Any:
+        with redis.Redis.from_url(url or self.url) as client:
             return client.execute_command(*words)
 
     def _wait(self) -> None:
