@@ -1,0 +1,25 @@
+"""Names as somebody with bad intent would choose them."""
+
+HOSTILE = {
+    "line break": "Acme\r\nBcc: everybody@example.net",
+    "controls": "Ac\x00m\x1be\x7f\x85",
+    "direction override": "Acme \u202egnp.exe\u202c",
+    "isolates and marks": "\u2066Acme\u2069\u200f\u200e\u061c",
+    "zero width": "A\u200bc\u200cm\u200de\ufeff\u2060\u00ad",
+    "tags and selectors": "Acme\U000e0041\ufe0f\U000e0100\u180b",
+    "blank letters": "\u3164\u115f\u2800Acme\uffa0",
+    "private use": "\ue000Acme\ue001\uf8ff",
+    "surrogate": "Ac\ud800me",
+    "stacked marks": "A" + "\u0301\u0302\u0303" * 300,
+    "ten thousand letters": "Acme " * 2_000,
+    "one long word": "W" * 10_000,
+    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈👍🏽🇩🇪" * 40,
+    "right to left": "شركة الأمل للتجارة",
+    "markup": "<script>alert(1)</script><img src=x onerror=y>",
+    "template": "{{ 7*7 }}{% raw %} %(name)s %s ${x}",
+    "link": "https://evil.example/login?next=1",
+    "domain": "evil.example",
+    "mailbox": "security@evil.example",
+    "encoded word": "=?utf-8?q?=0d=0aBcc=3a?=",
+    "nothing visible": "\u200b\u202e \u3164\r\n",
+}
