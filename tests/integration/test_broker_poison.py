@@ -102,6 +102,16 @@ def test_a_bad_message_comes_back_until_the_quarantine_takes_it(bench: Bench, mo
     assert (bench.ran, bench.refuse_quarantine) == (["good"], 0)
 
 
+def test_a_shutdown_right_after_a_quarantine_does_not_bring_the_message_back(bench: Bench) -> None:
+    bench.slip_in(b"garbage", sealed(a_message("note", "good")))
+    consumer = bench.broker.consume(QUEUE, prefetch=2)
+    good = next(consumer)
+    assert good is not None
+    consumer.ack(good)
+    consumer.close()
+    assert (len(bench.quarantined), bench.is_empty()) == (1, True)
+
+
 def test_a_bad_message_that_nobody_took_is_still_there_after_a_shutdown(bench: Bench) -> None:
     bench.refuse_quarantine = 1
     bench.slip_in(b"garbage")

@@ -44,8 +44,8 @@ class LoopWatchdog(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Watch until `stop`."""
-        while not self._stopped.wait(PAUSE_SECONDS):
+        """Watch until `stop`, or until the loop is closed."""
+        while not self._stopped.wait(PAUSE_SECONDS) and not self._loop.is_closed():
             faulthandler.dump_traceback_later(self._seconds * NATIVE_FACTOR, exit=True, file=STDERR)
             if not self._answers():
                 _give_up(self._seconds)
@@ -61,26 +61,19 @@ class LoopWatchdog(threading.Thread):
         try:
             self._loop.call_soon_threadsafe(answered.set)
         except RuntimeError:
-            return True  # closed: a loop that ended in order is not stuck
+            return True  # closed just now: a loop that ended in order is not stuck
         return any(answered.wait(1) or self._stopped.is_set() for _ in range(self._seconds))
 
 
 class WatchLoop(Middleware):
-    """Watches the worker's event loop from boot to the end of the shutdown."""
+    """Watches the worker's event loop from boot until it is closed: a shutdown can get stuck on it too."""
 
     def __init__(self, *, seconds: int = STUCK_SECONDS) -> None:
         self._seconds = seconds
-        self._watchdog: LoopWatchdog | None = None
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
         """Start watching."""
-        self._watchdog = LoopWatchdog(event_loop_thread().loop, seconds=self._seconds)
-        self._watchdog.start()
-
-    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - dramatiq's signature
-        """Stop watching, before the loop itself is stopped."""
-        if self._watchdog is not None:
-            self._watchdog.stop()
+        LoopWatchdog(event_loop_thread().loop, seconds=self._seconds).start()
 
 
 def _give_up(seconds: int) -> None:
