@@ -17,6 +17,7 @@ import dramatiq
 
 from jobs.claiming import run_claimed
 from jobs.resources import current
+from jobs.routing import ENFORCE_QUEUE, LETTERS, NOTIFY_QUEUE
 from jobs.stages.enforce import enforce as enforce_stage
 from jobs.stages.finish import close_run
 from jobs.stages.notify import notify
@@ -24,12 +25,10 @@ from jobs.stages.plan import plan
 from jobs.stages.trigger import Request, trigger
 from jobs.store.batches import Stage
 
-ENFORCE_QUEUE = "enforce"
-NOTIFY_QUEUE = "notify"
-
 REQUEST_LIFETIME = timedelta(minutes=10)
 
-LETTERS = (Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED)
+if dramatiq.broker.global_broker is None:
+    raise LookupError("import workers.main before jobs.pipeline: actors belong to the broker that is set when they are declared")
 
 
 class RequestActor(dramatiq.Actor[Any, Any]):
@@ -82,24 +81,6 @@ async def notify_batch(run: int, batch: int, token: int) -> None:
 async def finish_run(run: int, batch: int, token: int) -> None:
     """Close the run, or settle a cancelled one."""
     await run_claimed(current(), close_run, stages=(Stage.FINISH, Stage.SETTLE), run_id=run, batch_id=batch, token=token)
-
-
-ACTORS = {
-    Stage.PLAN: plan_run,
-    Stage.ENFORCE: enforce_batch,
-    Stage.SETTLE: finish_run,
-    Stage.FINISH: finish_run,
-    **dict.fromkeys(LETTERS, notify_batch),
-}
-"""Which actor a batch of a stage is for."""
-
-ACTOR_NAMES = frozenset({"enforce", "plan_run", "enforce_batch", "notify_batch", "finish_run"})
-"""Everything that a message may name."""
-
-
-def hint(stage: Stage, *, run: int, batch: int, token: int) -> dramatiq.Message[Any]:
-    """Return the message that points to one batch."""
-    return ACTORS[stage].message(run=run, batch=batch, token=token)
 
 
 def _to_json(value: object) -> object:

@@ -17,7 +17,7 @@ import asyncpg
 import dramatiq
 import structlog
 
-from jobs.pipeline import hint
+from jobs.routing import hint
 from jobs.store import hints
 from jobs.store.database import WEATHER, Pool, open_pool
 from jobs.store.hints import Due

@@ -6,6 +6,7 @@ dramatiq starts an empty broker of its own and says that it is ready.
 
 import dramatiq
 
+from jobs.routing import ACTOR_NAMES
 from workers.broker import Resources, open_broker
 from workers.logs import configure_logs
 from workers.runtime import Runtime, StationMiddleware
@@ -17,7 +18,7 @@ runtime = Runtime(settings)
 broker = open_broker(
     redis_url=settings.redis_url.get_secret_value(),
     key_ring=settings.key_ring,
-    allowed_actors=frozenset({"enforce", "plan_run", "enforce_batch", "notify_batch", "finish_run"}),
+    allowed_actors=ACTOR_NAMES,
     quarantine=runtime.quarantine,
 )
 dramatiq.set_broker(broker)

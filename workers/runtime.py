@@ -17,9 +17,9 @@ from dramatiq import Broker, Middleware, Worker
 
 from jobs import resources
 from jobs.letters import Composer
-from jobs.pipeline import NOTIFY_QUEUE
 from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
+from jobs.routing import NOTIFY_QUEUE
 from jobs.store import deliveries, workers
 from jobs.store.database import WEATHER, Pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
@@ -90,7 +90,7 @@ class Runtime:
         recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
         recording = asyncio.create_task(recorder.run())
         try:
-            yield Mail(mailer=mailer, limiter=_limiter(self.settings, client), recorder=recorder, composer=compose_for(self.settings))
+            yield Mail(mailer=mailer, limiter=RedisLimiter.from_settings(client, self.settings), recorder=recorder, composer=compose_for(self.settings))
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(recorder.drain(), DRAIN_SECONDS)
@@ -117,17 +117,6 @@ def compose_for(settings: Settings) -> Composer:
     """Return the composer that the configuration asks for."""
     key = settings.key_ring.current(Purpose.MESSAGE_ID)
     return Composer(mail_from=settings.mail_from, app_url=settings.app_url, message_id_key=key.secret, message_id_key_id=key.id)
-
-
-def _limiter(settings: Settings, client: "redis.asyncio.Redis") -> RedisLimiter:
-    return RedisLimiter(
-        client,
-        relay=settings.relay.name,
-        relay_rate=settings.relay_rate,
-        organization_rate=settings.organization_rate,
-        domain_rate=settings.domain_rate,
-        daily_quota=settings.daily_quota,
-    )
 
 
 async def _announce(pool: Pool, station: Station) -> None:

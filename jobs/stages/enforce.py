@@ -27,9 +27,7 @@ async def enforce(resources: Resources, claim: Claim) -> None:
     """
     async with asyncio.timeout(resources.lease.total_seconds() * 0.8):
         enforced = await _enforce(resources, claim)
-    log.info(
-        "batch_enforced", members=enforced.members, unprotected=enforced.unprotected, sessions_ended=enforced.sessions_ended
-    )
+    log.info("batch_enforced", members=enforced.members, unprotected=enforced.unprotected, sessions_ended=enforced.sessions_ended)
 
 
 async def _enforce(resources: Resources, claim: Claim) -> Enforced:

@@ -88,6 +88,8 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
     while True:
         if resources.draining.is_set():
             raise Deferred(claim.batch_id, 0)
+        if pause := mail.mailer.retry_in_seconds:
+            return Turn(letters=letters, wait_seconds=pause, reason="the relay is away")
         chosen, wait = await _ask_limiter(resources, mail, claim)
         if wait and chosen == []:
             if wait > SHORT_WAIT_SECONDS or clock() > end:
@@ -101,9 +103,6 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         letters += len(marked) - wave.unsent
         if wave.faults:
             return Turn(letters=letters, fault=wave.faults[0])
-        if wave.unsent:
-            pause = mail.mailer.retry_in_seconds
-            return Turn(letters=letters, wait_seconds=pause, reason="the relay is away" if pause else None)
         if clock() > end:
             return Turn(letters=letters)
 
@@ -165,9 +164,7 @@ def _compose(mail: Mail, wave: Wave, letter: Letter, occasion: Occasion, totals:
         log.exception("letter_not_composed", member=str(letter.member_id))
         mail.recorder.suppress(wave, letter, "not_composed")
     else:
-        return Envelope(
-            reference=Reference(wave, letter), sender=composed.sender, recipient=composed.recipient, content=composed.content
-        )
+        return Envelope(reference=Reference(wave, letter), sender=composed.sender, recipient=composed.recipient, content=composed.content)
     return None
 
 

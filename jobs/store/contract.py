@@ -86,9 +86,7 @@ def find_faults(columns: Iterable[Column], functions: Iterable[EndSessions], *, 
     return faults + _function_faults(list(functions), ids)
 
 
-def _view_faults(
-    view: str, wanted: Mapping[str, frozenset[str] | str], found: Mapping[str, str], ids: Mapping[str, str]
-) -> list[str]:
+def _view_faults(view: str, wanted: Mapping[str, frozenset[str] | str], found: Mapping[str, str], ids: Mapping[str, str]) -> list[str]:
     if not found:
         return [f"view directory.{view} is missing; it needs the columns {', '.join(wanted)}"]
     faults: list[str] = []

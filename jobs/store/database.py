@@ -17,8 +17,8 @@ SESSION_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
     # Compiling a statement of 500 rows costs more than running it.
     "jit": "off",
-    # Ranges are open or bounded, and organizations small or huge: each batch deserves a plan for its own values (0.3 ms).
-    "plan_cache_mode": "force_custom_plan",
+    # A range of members is a few hundred index probes into pages that are in memory, never a scan of everybody.
+    "random_page_cost": "1.1",
 }
 
 Pool: TypeAlias = asyncpg.Pool

@@ -12,15 +12,15 @@ from jobs.errors import Obsolete
 from jobs.store.batches import Claim, Stage
 from jobs.store.database import Database
 from jobs.store.ids import MemberId
-from jobs.store.statements import statement
+from jobs.store.statements import RangeStatement, statement
 
-RECLAIM = statement("reclaim_letters")
-PEEK = statement("peek_letters")
-MARK = statement("mark_letters")
+RECLAIM = RangeStatement.load("reclaim_letters")
+PEEK = RangeStatement.load("peek_letters")
+MARK = RangeStatement.load("mark_letters")
 RECORD = statement("record_letters")
-CLOSE = statement("close_letters")
-PART_DEFERRED = statement("part_deferred")
-OWE_LIFTED = statement("owe_lifted")
+CLOSE = RangeStatement.load("close_letters")
+PART_DEFERRED = RangeStatement.load("part_deferred")
+OWE_LIFTED = RangeStatement.load("owe_lifted")
 
 
 class Slot(StrEnum):
@@ -90,7 +90,7 @@ async def reclaim(db: Database, claim: Claim) -> int:
     Raises:
         Obsolete: The claim is stale.
     """
-    row = await db.fetchrow(RECLAIM, claim.batch_id, claim.token, slot_of(claim.stage), claim.low, claim.high)
+    row = await db.fetchrow(RECLAIM.over(claim.low, claim.high), claim.batch_id, claim.token, slot_of(claim.stage), claim.low, claim.high)
     if row is None:
         raise Obsolete(claim.batch_id)
     return int(row["letters"])
@@ -99,21 +99,26 @@ async def reclaim(db: Database, claim: Claim) -> int:
 async def peek(db: Database, claim: Claim, *, limit: int) -> dict[MemberId, str | None]:
     """Return the next letters that are due and the raw address each would go to, claiming none."""
     rows = await db.fetch(
-        PEEK, claim.batch_id, claim.run_id, slot_of(claim.stage), claim.organization_id, claim.low, claim.high, limit
+        PEEK.over(claim.low, claim.high),
+        claim.batch_id,
+        claim.run_id,
+        slot_of(claim.stage),
+        claim.organization_id,
+        claim.low,
+        claim.high,
+        limit,
     )
     return {row["member_id"]: row["address"] for row in rows}
 
 
-async def mark(
-    db: Database, claim: Claim, *, limit: int, members: Sequence[MemberId] | None, lease: timedelta
-) -> list[Letter]:
+async def mark(db: Database, claim: Claim, *, limit: int, members: Sequence[MemberId] | None, lease: timedelta) -> list[Letter]:
     """Decide, freeze and commit as `sending` the next letters; only those of `members` if given. Empty: none is due.
 
     Raises:
         Obsolete: The claim is stale or the letters are not wanted any more.
     """
     rows = await db.fetch(
-        MARK,
+        MARK.over(claim.low, claim.high),
         claim.batch_id,
         claim.token,
         claim.run_id,
@@ -171,7 +176,7 @@ async def close(db: Database, claim: Claim, *, seconds: float, error: str | None
         Obsolete: The claim is stale.
     """
     row = await db.fetchrow(
-        CLOSE,
+        CLOSE.over(claim.low, claim.high),
         claim.batch_id,
         claim.token,
         claim.run_id,
@@ -188,7 +193,7 @@ async def close(db: Database, claim: Claim, *, seconds: float, error: str | None
 
 async def part_deferred(db: Database, claim: Claim) -> int:
     """Move deferred letters into a batch that does not hold the run; returns how many there were."""
-    row = await db.fetchrow(PART_DEFERRED, claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
+    row = await db.fetchrow(PART_DEFERRED.over(claim.low, claim.high), claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
     return 0 if row is None else int(row["deferred"])
 
 
@@ -198,7 +203,7 @@ async def owe_lifted(db: Database, claim: Claim) -> int:
     Raises:
         Obsolete: The claim is stale.
     """
-    row = await db.fetchrow(OWE_LIFTED, claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
+    row = await db.fetchrow(OWE_LIFTED.over(claim.low, claim.high), claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
     if row is None:
         raise Obsolete(claim.batch_id)
     return int(row["letters"])

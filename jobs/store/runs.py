@@ -9,18 +9,18 @@ from jobs.errors import Obsolete
 from jobs.store.batches import Claim
 from jobs.store.database import Connection, Database
 from jobs.store.ids import MemberId
-from jobs.store.statements import statement
+from jobs.store.statements import RangeStatement, statement
 
 NEXT_BOUNDARIES = statement("next_boundaries")
 PLAN_RANGES = statement("plan_ranges")
 SHARE_ORGANIZATION = statement("share_organization")
-ENFORCE = statement("enforce_batch")
+ENFORCE = RangeStatement.load("enforce_batch")
 FIND_UNFINISHED = statement("find_unfinished")
 SWEEP_RANGE = statement("sweep_range")
 FIND_UNREACHABLE = statement("find_unreachable")
 FINISH = statement("finish_run")
 FIND_UNSETTLED = statement("find_unsettled")
-SETTLE = statement("settle_batch")
+SETTLE = RangeStatement.load("settle_batch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,14 @@ async def enforce(db: Connection, claim: Claim) -> Enforced:
     """
     await db.execute(SHARE_ORGANIZATION, claim.organization_id)
     row = await db.fetchrow(
-        ENFORCE, claim.batch_id, claim.token, claim.run_id, claim.organization_id, claim.low, claim.high, claim.exempt_kinds
+        ENFORCE.over(claim.low, claim.high),
+        claim.batch_id,
+        claim.token,
+        claim.run_id,
+        claim.organization_id,
+        claim.low,
+        claim.high,
+        claim.exempt_kinds,
     )
     if row is None:
         raise Obsolete(claim.batch_id)
@@ -122,4 +129,4 @@ async def find_unsettled(db: Database, run_id: int) -> list[Unsettled]:
 
 async def settle(db: Database, run_id: int, batch: Unsettled, slot: str) -> bool:
     """Cancel the letters of a cancelled batch in the ledger. Returns false while a mailer still holds it."""
-    return await db.fetchrow(SETTLE, batch.batch_id, run_id, slot, batch.low, batch.high) is not None
+    return await db.fetchrow(SETTLE.over(batch.low, batch.high), batch.batch_id, run_id, slot, batch.low, batch.high) is not None

@@ -11,7 +11,14 @@ NAMES = sorted(path.name.removesuffix(".sql") for path in FOLDER.iterdir() if pa
 PARAMETER = re.compile(r"^-- \$(\d+)\s{2,}(\S+(?: \S+)*?)(?:\s{2,}(.+))?$", re.MULTILINE)
 DOMAIN = re.compile(r"portcullis\.(member|organization)_id")
 """asyncpg sees a domain as the type under it; the test database is installed with bigint."""
-SPELLINGS = {"int8": "bigint", "int4": "integer", "int2": "smallint", "bool": "boolean", "float8": "double precision", "timestamptz": "timestamp with time zone"}
+SPELLINGS = {
+    "int8": "bigint",
+    "int4": "integer",
+    "int2": "smallint",
+    "bool": "boolean",
+    "float8": "double precision",
+    "timestamptz": "timestamp with time zone",
+}
 
 
 def described(name: str) -> list[str]:

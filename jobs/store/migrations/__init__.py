@@ -6,6 +6,7 @@ from alembic import context, op
 
 FOLDER = Path(__file__).parent
 
+
 def run_file(name: str) -> None:
     """Execute one SQL file of `versions/` as it stands, with the two id types filled in where it names them.
 

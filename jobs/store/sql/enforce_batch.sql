@@ -65,7 +65,9 @@ WITH held AS MATERIALIZED (
         batch_id = CASE WHEN f.is_back THEN f.notice ELSE d.batch_id END
     FROM facts f
     WHERE d.run_id = $3 AND d.slot = 'notice' AND d.member_id = f.member_id
-      AND (f.verdict <> f.verdict_before OR f.ended > 0)
+      AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
+      AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)
+      AND f.verdict_before IS NOT NULL AND (f.verdict <> f.verdict_before OR f.ended > 0)
     RETURNING f.verdict, f.verdict_before, f.ended, f.is_back, f.notice
 ), changes AS (
     SELECT verdict, 1 AS weight, 1 AS member, sessions_ended FROM inserted
