@@ -50,12 +50,12 @@ class KeyRing:
         faults: list[str] = []
         keys: list[Key] = []
         for place, part in enumerate((piece.strip() for piece in text.split(",")), start=1):
-            key_id, _, encoded = part.partition(":")
+            key_id, colon, encoded = part.partition(":")
             try:
                 secret = base64.b64decode(encoded, validate=True)
             except (binascii.Error, ValueError):
                 secret = b""
-            if not KEY_ID.fullmatch(key_id):
+            if not colon or not KEY_ID.fullmatch(key_id):  # without a colon it may be a secret, which is not repeated
                 faults.append(f"key {place} needs an id of 1 to 16 letters, digits, '-' or '_' before a colon")
             elif len(secret) != KEY_BYTES:
                 faults.append(f"key {place} ({key_id}) must be the base64 of exactly {KEY_BYTES} bytes")
