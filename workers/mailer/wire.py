@@ -52,9 +52,12 @@ def stuffed(content: bytes) -> bytes:
     """Return the content with leading dots doubled (RFC 5321 4.5.2) and CRLF at its end; the final dot is not included.
 
     A bare LF before a dot is how one letter is smuggled into another: where a line begins with a dot, every line end is made CRLF.
+    Counting first: the substitution costs ten times what sending a letter does.
     """
     if b"\n." in content:
-        content = BARE_LINE_END.sub(b"\r\n", content).replace(b"\r\n.", b"\r\n..")
+        if content.count(b"\n") != content.count(b"\r\n"):
+            content = BARE_LINE_END.sub(b"\r\n", content)
+        content = content.replace(b"\r\n.", b"\r\n..")
     if content.startswith(b"."):
         content = b"." + content
     return content if content.endswith(b"\r\n") else content + b"\r\n"
