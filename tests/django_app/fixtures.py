@@ -25,13 +25,13 @@ def _installed(databases: Databases) -> Iterator[App]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", url)
         environment.setenv("DJANGO_SETTINGS_MODULE", "tests.django_app.settings")
-        environment.setenv("TZ", "UTC")  # Django sets it; this puts it back afterwards
+        environment.setenv("TZ", "UTC")  # Django sets it
         django.setup()
-        call_command("migrate", verbosity=0)
-        migrate(url, member_id_type="integer", organization_id_type="bigint")
-        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as database:
-            yield App(url=url, database=database)
-        connections.close_all()
+    call_command("migrate", verbosity=0)
+    migrate(url, member_id_type="integer", organization_id_type="bigint")
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as database:
+        yield App(url=url, database=database)
+    connections.close_all()
     databases.drop(name)
 
 
