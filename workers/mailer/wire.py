@@ -55,7 +55,7 @@ def stuffed(content: bytes) -> bytes:
     Counting first: the substitution costs ten times what sending a letter does.
     """
     if b"\n." in content:
-        if content.count(b"\n") != content.count(b"\r\n"):
+        if not content.count(b"\n") == content.count(b"\r\n") == content.count(b"\r"):
             content = BARE_LINE_END.sub(b"\r\n", content)
         content = content.replace(b"\r\n.", b"\r\n..")
     if content.startswith(b"."):
