@@ -120,7 +120,7 @@ class Staff:
         return True
 
     def troubled(self, receipt: Receipt) -> None:
-        """Count a failure; a whole window of them in a row, or a failed probe, opens the breaker."""
+        """Count a failure; many in a row, or a failed probe, open the breaker."""
         probing = self.breaker.state is BreakerState.PROBING
         if self.concurrency.failed() or probing:
             self._trip(receipt)
