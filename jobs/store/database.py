@@ -38,6 +38,14 @@ WEATHER = (
 """What passes by itself: lost connections, deadlocks, serialization failures, shutdowns, too many connections. No batch is to blame."""
 
 
+class WorkerConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection that is returned to its pool without a round trip: workers leave nothing behind in a session."""
+
+    def get_reset_query(self) -> str:
+        """Return nothing to reset."""
+        return ""
+
+
 async def open_pool(url: str, *, size: int) -> Pool:
     """Open a pool of at most `size` connections, with the session settings that the statements count on.
 
@@ -51,6 +59,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS + 5,
         server_settings=SESSION_SETTINGS,
+        connection_class=WorkerConnection,
         init=read_json,
     )
     return pool
