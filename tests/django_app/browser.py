@@ -14,6 +14,8 @@ from django.test import Client
 PASSWORD = "correct horse battery staple"
 HOME = "/"
 SIGN_IN = "/accounts/login/"
+REAUTHENTICATE = "/accounts/reauthenticate/"
+"""Where the set-up begins: allauth asks for the password again."""
 SET_UP = "/accounts/2fa/totp/activate/"
 ACCOUNTS = "/accounts"
 
@@ -64,7 +66,7 @@ class Browser:
     def open_set_up(self) -> str:
         """Open allauth's page for an authenticator app, which asks for the password again; return the secret it shows."""
         page = self.client.get(SET_UP, follow=True)
-        if page.request["PATH_INFO"] == f"{ACCOUNTS}/reauthenticate/":
+        if page.request["PATH_INFO"] == REAUTHENTICATE:
             page = self.client.post(page.redirect_chain[-1][0], {"password": PASSWORD}, follow=True)
         secret = re.search(r'value="([A-Z2-7]{32})"', page.content.decode())
         assert secret, page.content

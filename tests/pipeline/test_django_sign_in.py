@@ -11,12 +11,10 @@ import pytest
 from allauth.account.signals import user_logged_in
 from django.test import Client
 
-from tests.django_app.browser import HOME, PASSWORD, SET_UP, SIGN_IN, Browser
+from tests.django_app.browser import HOME, PASSWORD, REAUTHENTICATE, SET_UP, SIGN_IN, Browser
 from tests.django_app.project import App, a_password_user, a_protected_user, a_provider_user, in_background
 
 pytest_plugins = ["tests.django_app.fixtures"]
-
-REAUTHENTICATE = "/accounts/reauthenticate/"  # the first page of the set-up: the password again
 
 
 def required(app: App, *others: Browser) -> int:
