@@ -23,7 +23,7 @@ WITH held AS MATERIALIZED (
       AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
     FOR UPDATE OF b
 ), due AS MATERIALIZED (
-    SELECT d.member_id, d.state
+    SELECT d.ctid AS place, d.member_id, d.state
     FROM portcullis.delivery d
     WHERE EXISTS (SELECT FROM held)
       AND d.run_id = $3 AND d.slot = $4 AND d.batch_id = $1
@@ -33,7 +33,7 @@ WITH held AS MATERIALIZED (
       AND ($9::portcullis.member_id[] IS NULL OR d.member_id = ANY ($9::portcullis.member_id[]))
     ORDER BY d.member_id LIMIT $8::integer
 ), judged AS MATERIALIZED (
-    SELECT due.member_id, due.state, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
+    SELECT due.place, due.state, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
            portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, h.exempt_kinds) AS verdict
     FROM due
     CROSS JOIN held h
@@ -52,8 +52,10 @@ WITH held AS MATERIALIZED (
         kind = CASE WHEN d.first_tried_at IS NULL THEN left(j.kind, 100) ELSE d.kind END,
         first_tried_at = coalesce(d.first_tried_at, now()),
         changed_at = now()
+    -- By place, so that the plan does not hang on what the planner believes of a ledger that was empty a second ago. A row that
+    -- somebody moves at this moment is passed over, and is next.
     FROM judged j
-    WHERE d.run_id = $3 AND d.slot = $4 AND d.member_id = j.member_id AND d.batch_id = $1
+    WHERE d.ctid = j.place
     RETURNING d.member_id, d.state, j.state AS state_before, d.letter, d.recipient, d.display_name, d.locale, d.time_zone, d.kind,
               d.first_tried_at, d.attempts, d.doubts
 ), counted AS (

@@ -12,7 +12,8 @@
 -- $10  smallint[]              attempts to add
 -- $11  smallint[]              doubts to add
 --
--- Letters whose claim is stale are left alone. What would be owed again is cancelled where its batch was.
+-- Letters whose claim is stale are left alone. What would be owed again is cancelled where its batch was. One row a batch, with the
+-- number of letters; a row of the ledger that somebody moved at this moment was passed over: call again while letters are missing.
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::portcullis.member_id[], $6::text[], $7::text[],
                          $8::text[], $9::double precision[], $10::smallint[], $11::smallint[])
@@ -23,13 +24,22 @@ WITH given AS MATERIALIZED (
     WHERE (b.batch_id, b.token) IN (SELECT DISTINCT g.batch_id, g.token FROM given g)
     ORDER BY b.batch_id
     FOR UPDATE OF b
+), found AS MATERIALIZED (
+    -- By place, so that the plan does not hang on what the planner believes of a ledger that was empty a second ago.
+    SELECT g.*, h.is_cancelled, d.place
+    FROM given g
+    JOIN held h ON h.batch_id = g.batch_id
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place, l.batch_id, l.state FROM portcullis.delivery l
+        WHERE l.run_id = g.run_id AND l.slot = g.slot AND l.member_id = g.member_id OFFSET 0) d
+    WHERE d.batch_id = g.batch_id AND d.state = 'sending'
 ), moved AS (
     UPDATE portcullis.delivery d
-    SET state = CASE WHEN h.is_cancelled AND g.state IN ('owed', 'deferred') THEN 'cancelled' ELSE g.state END,
+    SET state = CASE WHEN g.is_cancelled AND g.state IN ('owed', 'deferred') THEN 'cancelled' ELSE g.state END,
         reason = g.reason, relay_id = g.relay_id, next_at = now() + make_interval(secs => g.seconds),
         attempts = d.attempts + g.attempts, doubts = d.doubts + g.doubts, changed_at = now()
-    FROM given g JOIN held h ON h.batch_id = g.batch_id
-    WHERE d.run_id = g.run_id AND d.slot = g.slot AND d.member_id = g.member_id AND d.batch_id = g.batch_id AND d.state = 'sending'
+    FROM found g
+    WHERE d.ctid = g.place
     RETURNING d.batch_id, d.state
 ), counted AS (
     SELECT batch_id, count(*) AS letters,

@@ -13,7 +13,7 @@ WITH held AS MATERIALIZED (
       AND (b.sending = 0 OR b.leased_until IS NULL OR b.leased_until < now())
     FOR UPDATE OF b
 ), letters AS MATERIALIZED (
-    SELECT d.member_id, d.state
+    SELECT d.ctid AS place, d.state
     FROM portcullis.delivery d
     WHERE EXISTS (SELECT FROM held)
       AND d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1 AND d.state IN ('owed', 'deferred', 'sending')
@@ -22,7 +22,7 @@ WITH held AS MATERIALIZED (
 ), cancelled AS (
     UPDATE portcullis.delivery d SET state = 'cancelled', changed_at = now()
     FROM letters l
-    WHERE d.run_id = $2 AND d.slot = $3 AND d.member_id = l.member_id
+    WHERE d.ctid = l.place
 )
 UPDATE portcullis.batch b
 SET done_at = clock_timestamp(), leased_until = NULL, sending = b.sending - counted.sending, cancelled = b.cancelled + counted.sending,
