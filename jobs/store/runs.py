@@ -11,7 +11,7 @@ from jobs.store.database import Connection, Database
 from jobs.store.ids import MemberId
 from jobs.store.statements import RangeStatement, statement
 
-NEXT_BOUNDARIES = statement("next_boundaries")
+NEXT_BOUNDARIES = RangeStatement.load("next_boundaries")
 PLAN_RANGES = statement("plan_ranges")
 SHARE_ORGANIZATION = statement("share_organization")
 ENFORCE = RangeStatement.load("enforce_batch")
@@ -49,7 +49,7 @@ class Unsettled:
 
 async def next_boundaries(db: Database, claim: Claim, low: MemberId | None, *, size: int, count: int) -> list[MemberId]:
     """Return where the next ranges begin, at most `count`, in order; fewer: the members are at an end."""
-    rows = await db.fetch(NEXT_BOUNDARIES, claim.organization_id, low, size, count)
+    rows = await db.fetch(NEXT_BOUNDARIES.over(low, low), claim.organization_id, low, size, count)
     return [row["user_id"] for row in rows]
 
 
