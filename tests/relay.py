@@ -191,7 +191,7 @@ class Relay:
         self.most_open = max(self.most_open, self.open_now)
         try:
             await Session(self, reader, writer, self.connections).run()
-        except (Gone, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (Gone, ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
             self.open_now -= 1
@@ -344,8 +344,8 @@ class Session:
                 raise Gone
 
     async def _say(self, text: str) -> None:
-        """Write a reply; all lines but the last get the hyphen of RFC 5321 4.2.1."""
-        lines = text.split("\n")
+        """Write a reply; all lines but the last get the hyphen of RFC 5321 4.2.1, unless CRLF between them makes several replies."""
+        lines = [text] if "\r\n" in text else text.split("\n")
         whole = "".join(f"{line[:3]}-{line[4:]}\r\n" for line in lines[:-1]) + lines[-1] + "\r\n"
         data = whole.encode()
         if self._relay.byte_seconds:

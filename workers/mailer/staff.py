@@ -3,7 +3,7 @@
 Connections fetch their letters themselves. How many there are follows what is waiting and what the relay likes (`concurrency`); how
 fast they are opened follows the settings (`pace`); whether anything is tried at all, the breaker.
 
-One kind of letter is tried again here, once: one that a lost connection surely never took, because its content was not written.
+One kind of letter is tried again here: one that a connection at its end surely never took, because its content was not written.
 """
 
 import asyncio
@@ -24,6 +24,9 @@ from workers.mailer.waves import Letter, Wave, unsent
 
 LETTERS_WORTH_A_CONNECTION = 6
 """Opening a connection takes about six round trips, a pipelined letter one."""
+
+LOSSES = 3
+"""A letter may meet several connections that are at their end; one that ends connections itself must not meet them all."""
 
 log = structlog.get_logger()
 
@@ -107,15 +110,15 @@ class Staff:
             self.call_soon()
 
     def returned(self, letter: Letter, receipt: Receipt, *, again: bool) -> bool:
-        """Put the letter back in front of its wave, once, or settle it."""
+        """Put the letter back in front of its wave, a few times at most, or settle it."""
         if letter.wave.abandoned or self.draining:
             letter.wave.settle(letter, unsent("the call was cancelled, or the mailer is draining"))
             return False
         late = asyncio.get_running_loop().time() >= letter.wave.deadline
-        if not again or late or letter.retried or self.breaker.state is BreakerState.OPEN:
+        if not again or late or letter.losses >= LOSSES or self.breaker.state is BreakerState.OPEN:
             letter.wave.settle(letter, receipt)
             return False
-        letter.retried = True
+        letter.losses += 1
         self.turns.put_back(letter)
         return True
 

@@ -15,11 +15,11 @@ from workers.mailer import wire
 
 @dataclass(slots=True, eq=False)
 class Letter:
-    """An envelope on its way. `retried`: a connection was lost under it before its content was written."""
+    """An envelope on its way. `losses`: how often a connection was lost under it before its content was written."""
 
     wave: "Wave"
     envelope: Envelope
-    retried: bool = False
+    losses: int = 0
 
 
 class Wave:
