@@ -10,6 +10,7 @@ from pathlib import Path
 
 from jobs.domain.addresses import Unaddressable, to_mailbox
 from jobs.domain.names import clean_name
+from jobs.letters import own_templates
 from jobs.letters.colours import DARK, LIGHT, Palette
 
 LONGEST_NAME = 60
@@ -29,7 +30,7 @@ class Branding:
     """What one may change without touching code.
 
     Raises:
-        Unbranded: A colour, address or text does not hold. Own templates are checked when a composer loads them.
+        Unbranded: A colour, address or text does not hold, or a template cannot be used.
     """
 
     product_name: str | None = None
@@ -43,7 +44,8 @@ class Branding:
     legal_line: str | None = None
     """Company, register, address: the last line of a letter."""
     templates: Path | None = None
-    """A folder laid out as `email_templates`; a file in it replaces the one of the same name, all others stay."""
+    """A folder laid out as `email_templates`; a file in it replaces the one of the same name, all others stay.
+    Sentences of its own are translated in its own `locales/<tag>.po`."""
 
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
@@ -63,3 +65,5 @@ class Branding:
                 yield f"support_address: {refused}"
         if self.templates is not None and not self.templates.is_dir():
             yield f"templates: {self.templates} is not a folder"
+        elif self.templates is not None:
+            yield from (f"templates: {fault}" for fault in own_templates.faults(self.templates))

@@ -7,13 +7,24 @@ in memory when its language is first asked for, so that no binary has to be kept
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from io import BytesIO
+from pathlib import Path
 
 from babel import Locale
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.messages.pofile import PoFileError, read_po
 
 from jobs.letters.languages import FALLBACK
+
+
+class BrokenCatalogue(ValueError):  # noqa: N818 - named by what happens next, as every error here
+    """A file of translations cannot be used."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file = file
+        super().__init__(f"{file} is no usable catalogue: {reason}")
+
 
 _FOLDER = files("email_templates") / "locales"
 
@@ -25,22 +36,33 @@ def languages() -> frozenset[str]:
 
 
 @lru_cache(maxsize=64)
-def translations(language: str) -> NullTranslations:
+def translations(language: str, own: Path | None = None) -> NullTranslations:
     """Return the catalogue of one of `languages()`; English has an empty one.
 
+    `own` is a folder like `email_templates`; sentences in its `locales` come first, those of the package behind them.
+
     Raises:
-        ValueError: The file cannot be read as a catalogue; it is named, and why.
+        BrokenCatalogue: A file cannot be read as a catalogue.
     """
-    if language == FALLBACK:
+    package = _compiled(_FOLDER / f"{language}.po", language)
+    if own is None:
+        return package
+    first = _compiled(own / "locales" / f"{language}.po", language)
+    first.add_fallback(package)
+    return first
+
+
+def _compiled(file: Traversable, language: str) -> NullTranslations:
+    if not file.is_file():
         return NullTranslations()
     try:
-        catalogue = read_po(BytesIO((_FOLDER / f"{language}.po").read_bytes()), locale=language.replace("-", "_"), abort_invalid=True)
-    except ValueError as error:
-        raise ValueError(f"email_templates/locales/{language}.po is broken: {error}") from error
-    compiled = BytesIO()
-    write_mo(compiled, catalogue)
-    compiled.seek(0)
-    return GNUTranslations(compiled)
+        catalogue = read_po(BytesIO(file.read_bytes()), locale=language.replace("-", "_"), abort_invalid=True)
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        compiled.seek(0)
+        return GNUTranslations(compiled)
+    except (ValueError, PoFileError) as error:
+        raise BrokenCatalogue(str(file), str(error)) from error
 
 
 def direction(language: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from jobs.domain.addresses import AddressFault, Unaddressable, to_mailbox
 from jobs.domain.letters import LetterState
 from jobs.domain.names import clean_name
+from jobs.letters.markup import Name
 from jobs.letters.occasion import Unreachable
 
 
@@ -28,7 +29,7 @@ LONGEST = 120  # characters: an address, or what stands in its place
 
 def in_words(unreachable: Unreachable, gettext: Callable[[str], str]) -> Unreachable:
     """Return the same member fit to be shown: an address as it is, anything else cleaned, and the reason as a phrase."""
-    return Unreachable(who=_who(unreachable.who), reason=_why(unreachable.reason, gettext))
+    return Unreachable(who=Name(_who(unreachable.who)), reason=_why(unreachable.reason, gettext))
 
 
 def _who(who: str) -> str:

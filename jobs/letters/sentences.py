@@ -1,13 +1,12 @@
 """Collect every sentence that can be translated, for whoever adds or tends a language.
 
-    python -m jobs.letters.sentences fr > email_templates/locales/fr.po
+    python -m jobs.letters fr > /tmp/fr.po && mv /tmp/fr.po email_templates/locales/fr.po
 
 prints the catalogue of a language brought up to date: new sentences with an empty translation, dropped ones left out, what is already
 translated kept. A test compares the catalogues with this.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -32,12 +31,10 @@ def collect() -> Catalog:
     return catalogue
 
 
-def sentences_in(name: str) -> set[str]:
-    """Return the sentences of one template, such as `protected/body.txt`; both forms of one that counts."""
-    found: set[str] = set()
-    for sentence in _extracted(name, files("email_templates") / name):
-        found.update([sentence] if isinstance(sentence, str) else sentence)
-    return found
+def sentences_of(source: str) -> set[str]:
+    """Return the sentences of a template's source; of one that counts, the singular, which is its key."""
+    found = extract("jinja2.ext:babel_extract", BytesIO(source.encode("utf-8")), KEYWORDS, options=_OPTIONS)
+    return {sentence if isinstance(sentence, str) else sentence[0] for _, sentence, _, _ in found}
 
 
 def updated(language: str) -> bytes:
@@ -45,6 +42,7 @@ def updated(language: str) -> bytes:
     file = files("email_templates") / "locales" / f"{language}.po"
     locale = language.replace("-", "_")
     catalogue = read_po(BytesIO(file.read_bytes()), locale=locale) if file.is_file() else Catalog(locale=locale, fuzzy=False)
+    catalogue.header_comment = f"# The letters' sentences in {catalogue.locale.english_name if catalogue.locale else language}."
     catalogue.update(collect(), no_fuzzy_matching=True)
     catalogue.obsolete.clear()
     written = BytesIO()
@@ -69,7 +67,3 @@ def _extracted(name: str, file: Traversable) -> Iterator[str | tuple[str, ...]]:
     method = "python" if name.endswith(".py") else "jinja2.ext:babel_extract"
     for _, sentence, _, _ in extract(method, BytesIO(file.read_bytes()), KEYWORDS, options=_OPTIONS):
         yield sentence
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(updated(sys.argv[1]))

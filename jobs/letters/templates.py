@@ -54,7 +54,7 @@ def environment(language: str, own: Path | None = None) -> Environment:
         auto_reload=False,
     )
     made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined] # added by the extension
+    made.install_gettext_translations(translations(language, own), newstyle=True)  # type: ignore[attr-defined] # added by the extension
     made.filters["number"] = lambda value: format_decimal(value, locale=language.replace("-", "_"))
     return made
 

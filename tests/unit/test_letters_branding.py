@@ -1,12 +1,18 @@
 """Looks are checked at start: what cannot be read, or misses a fact, is refused before the first letter."""
 
+import email
+import email.policy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jobs.domain.letters import LetterKind
+from jobs.letters import Composer
 from jobs.letters.branding import Branding, Unbranded
+from jobs.letters.catalogues import languages
 from jobs.letters.colours import DARK, LIGHT, contrast, inverted
+from jobs.letters.samples import ADDRESSEE, DATED, OCCASION
 
 
 @pytest.mark.parametrize(
@@ -58,3 +64,83 @@ def test_all_faults_come_at_once() -> None:
     assert [fault.split(":")[0].split(" must")[0] for fault in caught.value.faults] == [
         *["light colours", "dark colours", "product_name", "logo_text", "legal_line", "support_address", "templates"]
     ]
+
+
+def a_composer(branding: Branding) -> Composer:
+    return Composer(
+        mail_from="a@example.com", app_url="https://app.example.com", message_id_key=b"k", message_id_key_id="k", branding=branding
+    )
+
+
+def written(branding: Branding, language: str = "en", kind: LetterKind = LetterKind.PROTECTED) -> tuple[str, str, str]:
+    composed = a_composer(branding).compose(kind, OCCASION, replace(ADDRESSEE, locale=language), slot="notice", dated=DATED)
+    message = email.message_from_bytes(composed.content, policy=email.policy.default)
+    text, html = (part.get_content() for part in message.iter_parts())
+    return message["Subject"], text, html
+
+
+def test_a_branding_reaches_text_and_html() -> None:
+    branding = Branding(
+        product_name="Sesame",
+        logo_text="SESAME",
+        legal_line="Sesame GmbH, HRB 1 & Co",
+        support_address="help@sesame.example",
+        light=replace(LIGHT, link="#7a1fa2"),
+    )
+    _, text, html = written(branding)
+    for said in (text, html.replace("&amp;", "&")):
+        for fact in ("SESAME", "open ", "Sesame", "Sesame GmbH, HRB 1 & Co", "help@sesame.example"):
+            assert fact in said
+    assert "color:#7a1fa2" in html
+
+
+def test_without_a_name_the_app_is_called_by_the_host_members_sign_in_at() -> None:
+    assert "open app.example.com the way you always do" in written(Branding())[1]
+
+
+def test_a_file_of_ones_own_replaces_one_and_leaves_the_rest(tmp_path: Path) -> None:
+    a_file(tmp_path, "protected/subject.txt", "{{ organization_in_brief }} says hello to {{ product }}\n")
+    subject, text, _ = written(Branding(templates=tmp_path))
+    assert subject == "Northwind Traders says hello to app.example.com"
+    assert "You are all set" in text
+
+
+def test_a_sentence_of_ones_own_is_translated_by_a_catalogue_of_ones_own(tmp_path: Path) -> None:
+    a_file(tmp_path, "protected/subject.txt", "{% trans %}Good news from {{ product }}{% endtrans %}\n")
+    for language in languages() - {"en"}:
+        a_file(tmp_path, f"locales/{language}.po", f'msgid "Good news from %(product)s"\nmsgstr "{language}: %(product)s"\n')
+    branding = Branding(templates=tmp_path)
+    assert written(branding)[0] == "Good news from app.example.com"
+    subject, text, _ = written(branding, "de")
+    assert subject == "de: app.example.com"
+    assert "Bei Ihnen ist alles bereit" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        (
+            "protected/subject.txt",
+            "{{ orgnization }}",
+            r"protected/subject\.txt: orgnization is not a variable of this letter; there are account,",
+        ),
+        ("protected/subject.txt", "{{ app_url }}", r"app_url is not a variable"),
+        ("protected/body.txt", "line\n{% if %}", r"protected/body\.txt: line 2: Expected an expression"),
+        ("protected/body.txt", "{{ name|nonsense }}", r"protected/body\.txt: line 1: No filter named 'nonsense'"),
+        ("protected/body.htm", "", r"protected/body\.htm: replaces nothing; the files are .*protected/body\.html"),
+        ("protected/body.html", '{% extends "_base/outlay.html" %}', r"_base/outlay\.html does not exist"),
+        ("_base/layout.txt", "{{ member_kind }}", r"_base/layout\.txt: member_kind is not a variable"),
+        ("protected/subject.txt", "{% trans %}Hi{% endtrans %}", r"“Hi” has no translation in locales/ar\.po"),
+        ("locales/de.po", 'msgid "x', r"locales/de\.po: .* is no usable catalogue"),
+        ("locales/tlh.po", "", r"locales/tlh\.po: letters are written in ar, de, en"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_its_name_and_reason(tmp_path: Path, name: str, content: str, fault: str) -> None:
+    a_file(tmp_path, name, content)
+    with pytest.raises(Unbranded, match=fault):
+        Branding(templates=tmp_path)
+
+
+def a_file(folder: Path, name: str, content: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(content, "utf-8")

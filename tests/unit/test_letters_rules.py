@@ -46,10 +46,7 @@ class Written:
     message: EmailMessage
     text: str
     html: str
-
-    @property
-    def page(self) -> Element:
-        return letters_page.read(self.html)
+    page: Element
 
 
 @lru_cache(maxsize=2_000)
@@ -73,7 +70,7 @@ def write(kind: LetterKind, language: str, situation: str) -> Written:
     content = COMPOSER.compose(kind, occasion, addressee, slot="notice", dated=DATED, totals=totals).content
     message = email.message_from_bytes(content, policy=email.policy.strict)
     text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
-    return Written(situation=situation, content=content, message=message, text=text, html=html)
+    return Written(situation=situation, content=content, message=message, text=text, html=html, page=letters_page.read(html))
 
 
 @pytest.fixture(params=sorted(languages()))
@@ -155,7 +152,7 @@ def test_every_fact_stands_in_text_and_html(plain: Written) -> None:
     for said in (plain.text, plain.page.visible):
         assert "Northwind Traders" in said  # which organization
         assert "Grace Hopper" in said  # who decided
-        assert "14:05" in said or "2:05\u00a0" in said  # when, where the member is
+        assert re.search(r"14:05|2:05\s", said)  # when, where the member is
         assert re.search(r"12:05(\u00a0PM| م)? UTC", said)  # when, everywhere
         assert "anna.smith@northwind.example" in said  # which account
         assert PRODUCT in said  # how to check that it is genuine
