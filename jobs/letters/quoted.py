@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[ -<>-~]{0,75}")
 def quote_body(text: str) -> bytes:
     """Encode lines of text that end in LF; the result has CRLF line ends and room for a soft break at its end."""
     *lines, last = b2a_qp(text.encode("utf-8"), istext=True).split(b"\n")
-    return b"\r\n".join([*(_broken(line, LONGEST_LINE) for line in lines), _broken(last, LONGEST_LINE - 1)])
+    return b"\r\n".join([*(_broken(_undotted(line), LONGEST_LINE) for line in lines), _broken(_undotted(last), LONGEST_LINE - 1)])
 
 
 def quote_value(value: str) -> bytes:
@@ -31,6 +31,11 @@ def quote_value(value: str) -> bytes:
     if _PLAIN.fullmatch(value):
         return value.encode("ascii")
     return quote_body(refuse_controls(value))
+
+
+def _undotted(line: bytes) -> bytes:
+    """Encode a leading dot (RFC 2049 section 3): then no letter needs dot-stuffing, which costs as much as sending it."""
+    return b"=2E" + line[1:] if line.startswith(b".") else line
 
 
 def _broken(line: bytes, longest: int) -> bytes:
