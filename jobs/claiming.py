@@ -52,14 +52,14 @@ async def _do(resources: Resources, claim: Claim, work: Work) -> None:
     except Deferred as deferred:
         await batches.release(resources.pool, claim, seconds=deferred.seconds, is_attempt=False, error=deferred.reason)
     except Broken as broken:
-        log.error("batch_broken", reason=broken.reason)
+        log.error("batch_broken", reason=broken.reason)  # noqa: TRY400 -- the reason says it all
         await batches.bury(resources.pool, claim, broken.reason)
     except asyncio.CancelledError:
         await asyncio.shield(batches.release(resources.pool, claim, seconds=0, is_attempt=False))
         raise
     except WEATHER as weather:
         await _try_again(resources, claim, weather, is_attempt=False)
-    except Exception as fault:  # noqa: BLE001 -- whatever it is becomes a row, with its reason; it is logged with its traceback
+    except Exception as fault:
         log.exception("batch_failed")
         await _try_again(resources, claim, fault, is_attempt=True)
 

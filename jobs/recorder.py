@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 import structlog
 
@@ -82,8 +83,7 @@ class LedgerRecorder:
 
     def record(self, envelope: Envelope, receipt: Receipt) -> None:
         """Take one receipt from the mailer."""
-        reference = envelope.reference
-        assert isinstance(reference, Reference)
+        reference = cast("Reference", envelope.reference)
         wave, letter = reference.wave, reference.letter
         words = None if receipt.scope is Scope.ACCEPTED else _words(receipt)
         if receipt.scope is Scope.MESSAGE and words:

@@ -11,17 +11,19 @@ import socket
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
-import dramatiq
 import structlog
 
 from jobs.routing import hint
 from jobs.store import hints
-from jobs.store.database import WEATHER, Pool, open_pool
+from jobs.store.database import WEATHER, Connection, Pool, open_pool
 from jobs.store.hints import Due
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    import dramatiq
 
 log = structlog.get_logger(__name__)
 
@@ -128,16 +130,20 @@ async def listen(url: str, conductor: Conductor) -> None:
         try:
             connection = await asyncpg.connect(url, timeout=10)
             try:
-                lost = asyncio.Event()
-                connection.add_termination_listener(lambda *_: lost.set())
-                await connection.add_listener("portcullis", lambda *_: conductor.ring())
-                conductor.ring()
-                await lost.wait()
+                await _ring_until_lost(connection, conductor)
             finally:
                 await connection.close(timeout=2)
         except (*WEATHER, asyncpg.PostgresError) as weather:
             log.warning("listening_failed", error=type(weather).__name__)
         await asyncio.sleep(1)
+
+
+async def _ring_until_lost(connection: Connection, conductor: Conductor) -> None:
+    lost = asyncio.Event()
+    connection.add_termination_listener(lambda *_: lost.set())
+    await connection.add_listener("portcullis", lambda *_: conductor.ring())
+    conductor.ring()
+    await lost.wait()
 
 
 async def conduct(settings: Settings, publisher: Publisher) -> None:

@@ -109,7 +109,7 @@ def _installed_types(connection: Connection) -> dict[str, str]:
             " JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = 'portcullis' WHERE t.typtype = 'd'"
         )
     )
-    return {name: base for name, base in rows}
+    return {name: base for name, base in rows}  # noqa: C416 -- dict() of rows has no types
 
 
 def _revision(connection: Connection) -> str | None:

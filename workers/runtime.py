@@ -90,7 +90,8 @@ class Runtime:
         recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
         recording = asyncio.create_task(recorder.run())
         try:
-            yield Mail(mailer=mailer, limiter=RedisLimiter.from_settings(client, self.settings), recorder=recorder, composer=compose_for(self.settings))
+            limiter = RedisLimiter.from_settings(client, self.settings)
+            yield Mail(mailer=mailer, limiter=limiter, recorder=recorder, composer=compose_for(self.settings))
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(recorder.drain(), DRAIN_SECONDS)
@@ -143,4 +144,3 @@ async def _close_pool(pool: Pool) -> None:
         await asyncio.wait_for(pool.close(), DRAIN_SECONDS)
     except TimeoutError:
         pool.terminate()
-

@@ -44,7 +44,9 @@ class Outcome:
     doubts: int = 0
 
 
-def settle(scope: Scope, *, attempts: int, doubts: int, luck: float, words: str | None = None, relay_id: str | None = None) -> Outcome:
+def settle(  # noqa: PLR0911 -- a table, one line an answer
+    scope: Scope, *, attempts: int, doubts: int, luck: float, words: str | None = None, relay_id: str | None = None
+) -> Outcome:
     """Return what becomes of a letter that had `attempts` deferrals and `doubts` answers that never came before this one."""
     match scope:
         case Scope.ACCEPTED:

@@ -51,7 +51,7 @@ async def _sweep(resources: Resources, claim: Claim, members: list[MemberId]) ->
     end: MemberId | None = members[0]
     opened = 0
     for member in members:
-        if end is None or member < end and opened:  # type: ignore[operator]  # ids are ordered, whatever their type
+        if end is None or (member < end and opened):  # type: ignore[operator]  # ids are ordered, whatever their type
             continue
         end = await runs.sweep_range(resources.pool, claim, member, size=RANGE)
         opened += 1

@@ -99,7 +99,7 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         marked = await deliveries.mark(resources.pool, claim, limit=PEEK if chosen else WAVE, members=chosen, lease=resources.lease)
         if not marked:
             return Turn(letters=letters, wait_seconds=wait)
-        wave = await _send_wave(resources, mail, claim, marked)
+        wave = await _send_wave(mail, claim, marked)
         letters += len(marked) - wave.unsent
         if wave.faults:
             return Turn(letters=letters, fault=wave.faults[0])
@@ -130,7 +130,7 @@ def _domain(address: str | None) -> str:
     return (address or "").rpartition("@")[2].strip().lower()[:255]
 
 
-async def _send_wave(resources: Resources, mail: Mail, claim: Claim, marked: Sequence[Letter]) -> Wave:
+async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter]) -> Wave:
     wave = Wave(claim=claim, letters=len(marked))
     occasion, totals = _occasion(claim), _totals(claim)
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
@@ -160,7 +160,7 @@ def _compose(mail: Mail, wave: Wave, letter: Letter, occasion: Occasion, totals:
         )
     except Unaddressable as error:
         mail.recorder.suppress(wave, letter, error.reason)
-    except Exception:  # noqa: BLE001 -- one letter that can't be composed must not hold up the others; the report names the member
+    except Exception:
         log.exception("letter_not_composed", member=str(letter.member_id))
         mail.recorder.suppress(wave, letter, "not_composed")
     else:

@@ -52,7 +52,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
     Raises:
         OSError, asyncpg.PostgresError: The database can't be reached.
     """
-    pool = await asyncpg.create_pool(
+    return await asyncpg.create_pool(  # type: ignore[no-any-return]  # asyncpg has no types
         url,
         min_size=1,
         max_size=size,
@@ -62,7 +62,6 @@ async def open_pool(url: str, *, size: int) -> Pool:
         connection_class=WorkerConnection,
         init=read_json,
     )
-    return pool
 
 
 async def read_json(connection: Connection) -> None:

@@ -56,23 +56,20 @@ class IdTypes:
 
 
 def _convert(what: str, given: object, type_: str) -> object:
-    text = str(given)
     try:
-        if isinstance(given, bool) or given is None:
-            raise ValueError
-        if type_ == "uuid":
-            return UUID(text)
-        if type_ == "text":
-            return _printable(text)
-        number = int(text)
-        if not -RANGES[type_] <= number < RANGES[type_]:
-            raise ValueError
+        return _read(str(given), type_)
     except ValueError:
         raise MalformedIdError(what, given, type_) from None
+
+
+def _read(text: str, type_: str) -> object:
+    if type_ == "uuid":
+        return UUID(text)
+    if type_ == "text":
+        if not text or "\0" in text:
+            raise ValueError(text)
+        return text
+    number = int(text)
+    if not -RANGES[type_] <= number < RANGES[type_]:
+        raise ValueError(text)
     return number
-
-
-def _printable(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError
-    return text

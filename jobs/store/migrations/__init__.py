@@ -1,8 +1,12 @@
 """The schema `portcullis`, step by step. Each revision is one SQL file; there is no way back but forward."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from alembic import context, op
+
+if TYPE_CHECKING:
+    import psycopg
 
 FOLDER = Path(__file__).parent
 
@@ -16,6 +20,5 @@ def run_file(name: str) -> None:
     text = (FOLDER / "versions" / name).read_text(encoding="utf-8")
     for placeholder in ("member_id_type", "organization_id_type"):
         text = text.replace("{" + placeholder + "}", str(types[placeholder]))
-    connection = op.get_bind().connection.driver_connection
-    assert connection is not None
-    connection.execute(text)
+    connection = cast("psycopg.Connection", op.get_bind().connection.driver_connection)
+    connection.execute(text.encode())
