@@ -224,7 +224,7 @@ class _Seeding:
 
     def _sign_in(self, organization_id: Any, user_id: Any, session: Session) -> None:
         started = self._some_time_ago(25)
-        ended = started + timedelta(hours=1) if session.over else None
+        ended = started + (self._now - started) / 2 if session.over else None
         self._rows["sessions"].append(
             (user_id, organization_id, session.started_with, started, self._now + timedelta(days=30), ended, session.restricted)
         )

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 Process = subprocess.Popen[bytes]
@@ -25,17 +26,18 @@ def start(
     command: Sequence[str | Path],
     *,
     at_death: signal.Signals,
-    log: Path,
+    log: Path | None,
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
 ) -> Process:
-    """Start `command` in a session of its own, so that Ctrl-C reaches it only through us; its output is appended to `log`.
+    """Start `command` in a session of its own, so that Ctrl-C reaches it only through us.
 
-    To be called from the main thread: the kernel sends `at_death` when the *thread* that started the command ends. Without
-    `environment` the command gets next to none, so that a server's behaviour does not depend on who starts it.
+    Its output is appended to `log`; without one it goes where ours goes. To be called from the main thread: the kernel sends
+    `at_death` when the *thread* that started the command ends. Without `environment` the command gets next to none, so that a
+    server's behaviour does not depend on who starts it.
     """
     tie = [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(int(at_death)), user or ""]
-    with log.open("ab") as output:
+    with log.open("ab") if log else nullcontext() as output:
         return subprocess.Popen(  # noqa: S603 - the commands are our own servers
             [*tie, *map(str, command)],
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,85 @@
+"""`make up`: the demo's system, kept running until Ctrl-C, with what can be opened and tried."""
+
+import asyncio
+import shlex
+import sys
+from pathlib import Path
+
+import asyncpg
+
+from workers.demo.embedded import SetupError
+from workers.demo.folder import own_folder
+from workers.demo.foundation import Foundation, foundation
+from workers.demo.people import OrganizationSpec, Seeded, seed
+from workers.demo.processes import procfile
+from workers.demo.story import NOT_SET_UP, ended_by_sigterm
+from workers.demo.telling import Teller
+
+USERS = 2000
+
+TO_TRY = """
+{name} (organization {organization}, admin {admin}) has {members:,} members; nothing is required of them yet.
+In a second terminal, in this directory:
+
+    set -a; . {settings}; set +a
+
+    {portcullis} preview {organization}
+    {portcullis} enforce {organization} --as {admin} --reason 'passwords leaked' --wait
+    {portcullis} lift {organization} --as {admin} --reason 'it was a try'
+
+The main app's side of it, with psql or any other client:
+
+    psql "$DATABASE_URL" -c "select * from app.sign_in({member}, 'password')"
+    psql "$DATABASE_URL" -c "select app.confirm_second_factor({member})"
+
+Letters arrive in {letters}/new
+Ctrl-C ends everything; then the database is gone, the letters stay.
+
+"""
+
+
+async def run_up(*, users: int = USERS) -> int:
+    """Run the system with an organization of `users` members until Ctrl-C or SIGTERM, and return the exit code.
+
+    0: it was asked to end. 1: a process of the Procfile ended by itself. 2: it could not be set up.
+    """
+    try:
+        with ended_by_sigterm(), foundation(own_folder("up")) as built:
+            return await _keep_running(built, users)
+    except asyncio.CancelledError:
+        return 0
+    except SetupError as fault:
+        sys.stderr.write(f"\nThe system could not be set up. {fault}\n")
+        return NOT_SET_UP
+
+
+async def _keep_running(built: Foundation, users: int) -> int:
+    connection = await asyncpg.connect(built.database_url)
+    try:
+        (seeded,) = await seed(connection, OrganizationSpec(members=users))
+    finally:
+        await connection.close()
+    with procfile(built.environment, None) as processes:
+        Teller().say(_what_to_try(built, seeded))
+        await asyncio.to_thread(processes.wait)
+    return 1
+
+
+def _what_to_try(built: Foundation, seeded: Seeded) -> str:
+    settings = built.directory / "settings.env"
+    settings.touch(mode=0o600)
+    settings.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in built.settings.items()))
+    return TO_TRY.format(
+        name=seeded.name,
+        organization=seeded.organization_id,
+        admin=seeded.admin_id,
+        member=seeded.admin_id + 1,
+        members=seeded.members,
+        settings=shlex.quote(str(settings)),
+        portcullis=shlex.quote(str(Path(sys.executable).parent / "portcullis")),
+        letters=built.maildir,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(run_up()))
