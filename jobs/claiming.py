@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+import asyncpg
 import structlog
 
 from jobs.domain.backoff import full_jitter
@@ -57,6 +58,9 @@ async def _do(resources: Resources, claim: Claim, work: Work) -> None:
     except asyncio.CancelledError:
         await asyncio.shield(batches.release(resources.pool, claim, seconds=0, is_attempt=False))
         raise
+    except (TimeoutError, asyncpg.QueryCanceledError) as slowness:
+        # Not weather: a batch that is always too slow would otherwise be tried for ever.
+        await _try_again(resources, claim, slowness, is_attempt=True)
     except WEATHER as weather:
         await _try_again(resources, claim, weather, is_attempt=False)
     except Exception as fault:

@@ -150,6 +150,13 @@ class LedgerRecorder:
                 attempt += 1
                 log.warning("letters_unrecorded", letters=len(settled), attempt=attempt, error=type(weather).__name__)
                 await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
+            except Exception:
+                # One that can't be written must not take the others, or this task, along; its lease runs out and it is owed again.
+                log.exception("letters_unrecordable", letters=len(settled))
+                if len(settled) > 1:
+                    for one in settled:
+                        await self._write_through([one])
+                return
             else:
                 return
 
@@ -157,4 +164,4 @@ class LedgerRecorder:
 def _words(receipt: Receipt) -> str:
     """Return the relay's answer in one line, as people will read it: where, code, text."""
     parts = (str(receipt.stage), str(receipt.code or ""), receipt.enhanced or "", receipt.text)
-    return " ".join(part for part in parts if part)[:200]
+    return " ".join(part for part in parts if part).replace("\0", " ")[:200]

@@ -52,7 +52,7 @@ async def open_pool(url: str, *, size: int) -> Pool:
     Raises:
         OSError, asyncpg.PostgresError: The database can't be reached.
     """
-    return await asyncpg.create_pool(  # type: ignore[no-any-return]  # asyncpg has no types
+    return await asyncpg.create_pool(
         url,
         min_size=1,
         max_size=size,
