@@ -27,6 +27,7 @@ from typing import Self, TextIO
 LARGEST_READ = 64 * 1024 * 1024
 FINAL_DOT = b".\r\n"
 MESSAGE_ID = re.compile(rb"^message-id:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+KIND = re.compile(rb"^feedback-id:\s*([^:\s]+)", re.IGNORECASE | re.MULTILINE)
 
 
 class Stage(StrEnum):
@@ -34,6 +35,7 @@ class Stage(StrEnum):
 
     CONNECT = "connect"
     HELO = "helo"
+    TLS = "tls"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -71,12 +73,13 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """One letter that this relay has taken the responsibility for. `at` is Unix time."""
+    """One letter that this relay has taken the responsibility for. `at` is Unix time; `kind` is what its Feedback-ID begins with."""
 
     recipient: str
     message_id: str
     at: float
     connection: int
+    kind: str | None = None
 
 
 @dataclass
@@ -172,8 +175,14 @@ class Relay:
 
     def accept(self, recipient: str, content: bytes, connection: int) -> None:
         """Take a letter; from here on it counts, whatever its sender hears."""
-        found = MESSAGE_ID.search(content)
-        letter = Accepted(recipient=recipient, message_id=found[1].decode() if found else "", at=time.time(), connection=connection)
+        found, kind = MESSAGE_ID.search(content), KIND.search(content)
+        letter = Accepted(
+            recipient=recipient,
+            message_id=found[1].decode() if found else "",
+            at=time.time(),
+            connection=connection,
+            kind=kind[1].decode() if kind else None,
+        )
         self.letters += 1
         if self.keep:
             self.accepted.append(letter)
@@ -265,9 +274,9 @@ class Session:
 
     async def _start_tls(self) -> None:
         assert self._relay.tls is not None
-        await self._say("220 2.0.0 ready")
-        await self._writer.start_tls(self._relay.tls)
-        self._in_tls = True
+        if await self._answer(Stage.TLS, "220 2.0.0 ready"):
+            await self._writer.start_tls(self._relay.tls)
+            self._in_tls = True
 
     async def _mail(self, sender: str) -> None:
         if self._sender is not None:
