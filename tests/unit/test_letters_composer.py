@@ -1,7 +1,11 @@
 """One letter: the same inputs give the same bytes; different members get their own facts; a bad address is a reason, not a crash."""
 
+import hashlib
 import hmac
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
@@ -250,3 +254,20 @@ def test_a_plain_https_address_may_be_shown(url: str) -> None:
 )
 def test_any_other_address_is_left_out(url: str | None) -> None:
     assert safe_https(url) is None
+
+
+def test_other_processes_write_the_same_bytes() -> None:
+    program = (
+        "import hashlib; from jobs.letters.samples import *; from tests.unit.test_letters_composer import written; "
+        "print(hashlib.sha256(b''.join(written(kind) for kind in LetterKind)).hexdigest())"
+    )
+    here = hashlib.sha256(b"".join(written(kind) for kind in LetterKind)).hexdigest()
+    for seed in ("1", "2"):
+        finished = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": ".", "TZ": "Asia/Tokyo", "LANG": "C"},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        assert finished.stdout.strip() == here
