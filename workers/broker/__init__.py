@@ -20,6 +20,7 @@ from workers.broker.prefetch import Prefetch
 from workers.broker.redis_queue import Depth
 from workers.broker.rejected import Quarantined, Reason, RejectedError, UnknownVersionError
 from workers.broker.resources import Resources
+from workers.broker.shutdown import OneShutdown
 from workers.broker.watchdog import STUCK_SECONDS, LoopWatchdog, WatchLoop
 from workers.keys import KeyRing
 
@@ -69,5 +70,5 @@ def open_broker(
         allowed_actors=allowed_actors,
         quarantine=quarantine,
         drain=drain,
-        middleware=[EventLoop(), WatchLoop(seconds=stuck_seconds), WatchParent(), Prefetch(), drain],
+        middleware=[EventLoop(), WatchLoop(seconds=stuck_seconds), WatchParent(), OneShutdown(), Prefetch(), drain],
     )
