@@ -130,6 +130,17 @@ def test_after_a_stall_longer_than_the_timeout_nothing_is_left_taken(own_bench: 
         eventually(own_bench.is_empty)
 
 
+def test_an_enqueue_that_timed_out_is_not_sent_again_behind_our_back(own_bench: Bench, own_valkey: OwnValkey) -> None:
+    own_bench.broker.enqueue(a_message("note", "before"))
+    own_valkey.freeze()
+    with pytest.raises(BrokerConnectionError):
+        own_bench.broker.enqueue(a_message("note", "once"))
+    own_valkey.thaw()
+    eventually(lambda: own_bench.broker.depth(QUEUE).waiting > 1)
+    time.sleep(0.2)
+    assert own_bench.broker.depth(QUEUE).waiting == 2
+
+
 def test_messages_of_a_fetch_whose_reply_was_lost_come_back(own_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.broker.consumer.RECLAIM_SECONDS", 0.2)
     own_bench.broker.enqueue(a_message("note", "lost"))

@@ -43,7 +43,7 @@ class Running:
             self.master.kill()
         self.master.wait(10)
 
-    def ends_with(self, seconds: float = 20) -> int:
+    def ends_with(self, seconds: float = 40) -> int:
         return self.master.wait(seconds)
 
 
@@ -162,5 +162,5 @@ def test_a_worker_whose_parent_was_killed_drains(start: Start, broker: Portculli
     eventually(lambda: running.has("staying"))
     worker = running.worker()
     running.master.kill()
-    worker.wait(20)
+    worker.wait(40)
     assert running.lines()[-2:] == ["stayed", "closed"]

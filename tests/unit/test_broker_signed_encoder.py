@@ -48,8 +48,9 @@ def test_another_secret_under_a_known_id_is_a_forgery() -> None:
 
 
 def test_the_key_id_is_signed_too() -> None:
+    twin = NEW.replace("new:", "twin:")
     signed = an_encoder(NEW).encode(FIELDS)
-    assert reason_for(signed.replace(b".new.", b".old.", 1), NEW, OLD) is Reason.BAD_SIGNATURE
+    assert reason_for(signed.replace(b".new.", b".twin.", 1), NEW, twin) is Reason.BAD_SIGNATURE
 
 
 def test_a_version_of_the_future_is_named() -> None:

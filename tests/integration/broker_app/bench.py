@@ -17,7 +17,7 @@ OLD = "old:" + base64.b64encode(b"o" * 32).decode()
 NEW = "new:" + base64.b64encode(b"n" * 32).decode()
 STRANGE = "new:" + base64.b64encode(b"s" * 32).decode()
 QUEUE = "enforce"
-ALLOWED = frozenset({"note", "fail"})
+ALLOWED = frozenset({"note", "fail", "elsewhere"})
 
 
 def a_ring(*keys: str) -> KeyRing:
@@ -32,7 +32,7 @@ def a_message(actor: str = "note", *args: Any, queue: str = QUEUE, **options: An
     return Message(queue_name=queue, actor_name=actor, args=args or ("hello",), kwargs={}, options=options)
 
 
-def eventually(claim: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(claim: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < deadline, "it did not happen in time"
