@@ -3,6 +3,7 @@
 In Python an id is what asyncpg gives and takes for that type: `int`, `uuid.UUID` or `str`. Code passes ids on and never looks inside.
 """
 
+import re
 from dataclasses import dataclass
 from typing import NewType
 from uuid import UUID
@@ -13,6 +14,9 @@ MemberId = NewType("MemberId", object)
 OrganizationId = NewType("OrganizationId", object)
 
 RANGES = {"integer": 2**31, "bigint": 2**63}
+
+INTEGER = re.compile(r"-?[0-9]+")
+"""Python reads more than this as a number: underscores, spaces, the digits of every script."""
 
 
 class MalformedIdError(ValueError):
@@ -57,19 +61,37 @@ class IdTypes:
 
 def _convert(what: str, given: object, type_: str) -> object:
     try:
-        return _read(str(given), type_)
+        return _read(_spelling(given), type_)
     except ValueError:
         raise MalformedIdError(what, given, type_) from None
 
 
+def _spelling(given: object) -> str:
+    """Return an id's text. Nothing and truth values have none, though they would make a fine `text` id: 'None'."""
+    if given is None or isinstance(given, bool):
+        raise ValueError(given)
+    return str(given)
+
+
 def _read(text: str, type_: str) -> object:
-    if type_ == "uuid":
-        return UUID(text)
-    if type_ == "text":
-        if not text or "\0" in text:
-            raise ValueError(text)
-        return text
+    match type_:
+        case "uuid":
+            return UUID(text)
+        case "text":
+            return _storable(text)
+        case _:
+            return _integer(text, RANGES[type_])
+
+
+def _storable(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    text.encode()  # half of a surrogate pair can't be, which is a ValueError too
+    return text
+
+
+def _integer(text: str, end: int) -> int:
     number = int(text)
-    if not -RANGES[type_] <= number < RANGES[type_]:
+    if not INTEGER.fullmatch(text) or not -end <= number < end:
         raise ValueError(text)
     return number
