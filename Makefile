@@ -13,7 +13,7 @@ PYTHONS ?= python3.11 python3.12 python3.13 python3.14 python3
 
 BIN := .venv/bin
 SAYS := >&2 printf '\n%s\n  What to do: %s\n\n'
-README_TESTS = $(wildcard tests/unit/test_readme*.py tests/integration/test_readme*.py)
+README_TESTS = tests/integration/test_readme.py
 
 .PHONY: help
 help: ## list these targets
