@@ -1,6 +1,7 @@
 """A worker process under `dramatiq` itself: how it boots, drains, refuses, and dies."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ def start(redis_url: str, tmp_path: Path) -> Iterator[Start]:
         variables = os.environ | {"REDIS_URL": redis_url, "PORTCULLIS_KEYS": f"{NEW},{OLD}", "DIARY": str(diary), **environment}
         command = [sys.executable, "-m", "dramatiq", APP, "--processes", "1", "--threads", "2", *options]
         with log.open("wb") as output:
-            master = subprocess.Popen(command, env=variables, stdout=output, stderr=output)
+            master = subprocess.Popen(command, env=variables, stdout=output, stderr=output, start_new_session=True)
         started.append(Running(master, diary, log))
         return started[-1]
 
@@ -107,6 +108,15 @@ def test_sigterm_lets_actors_end_and_gives_back_at_once_what_nobody_began(start:
     assert running.ends_with() == 0
     assert running.lines() == ["opened on uvloop", "staying", "stayed", "closed"]
     assert [(broker.depth(queue).waiting, broker.depth(queue).taken) for queue in ("enforce", "notify")] == [(1, 0), (1, 0)]
+
+
+def test_sigterm_to_the_whole_process_group_drains_too(start: Start, broker: PortcullisBroker) -> None:
+    running = start()
+    broker.enqueue(a_message("stay", 3))
+    eventually(lambda: running.has("staying"))
+    os.killpg(running.master.pid, signal.SIGTERM)
+    assert running.ends_with() == 0
+    assert running.lines()[-2:] == ["stayed", "closed"]
 
 
 def test_an_actor_learns_that_a_shutdown_has_begun(start: Start, broker: PortcullisBroker) -> None:
