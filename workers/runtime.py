@@ -16,6 +16,7 @@ import structlog
 from dramatiq import Broker, Middleware, Worker
 
 from jobs import resources
+from jobs.keys import Purpose
 from jobs.letters import Composer
 from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
@@ -23,7 +24,6 @@ from jobs.routing import NOTIFY_QUEUE
 from jobs.store import deliveries, workers
 from jobs.store.database import WEATHER, Pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
-from workers.keys import Purpose
 from workers.mailer import PooledMailer, RedisLimiter
 from workers.settings import Settings
 

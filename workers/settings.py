@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from workers.keys import KeyRing
+from jobs.keys import KeyRing
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 

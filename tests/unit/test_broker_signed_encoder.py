@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.keys import KeyRing
 from workers.broker import Reason, RejectedError, UnknownVersionError, UnpublishableError
 from workers.broker.signed_encoder import MAX_BYTES, SignedEncoder
-from workers.keys import KeyRing
 
 OLD = "old:" + base64.b64encode(b"o" * 32).decode()
 NEW = "new:" + base64.b64encode(b"n" * 32).decode()
@@ -113,8 +113,8 @@ class Bomb:
 
 
 def signed(body: bytes) -> bytes:
+    from jobs.keys import Purpose  # noqa: PLC0415
     from workers.broker.signed_encoder import _signature  # noqa: PLC0415 - only a holder of the key can write this
-    from workers.keys import Purpose  # noqa: PLC0415
 
     key = KeyRing.parse(NEW).current(Purpose.BROKER)
     return b".".join((b"p1", b"new", _signature(key.secret, b"new", body), body))

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from workers.keys import Key, KeyRing, Purpose
+from jobs.keys import Key, KeyRing, Purpose
 
 
 def encoded(fill: int, length: int = 32) -> str:

@@ -10,6 +10,7 @@ doubled or late.
 
 from collections.abc import Callable
 
+from jobs.keys import KeyRing
 from workers.broker.boot import BootError
 from workers.broker.drain import Drain
 from workers.broker.errors import MemoryFullError, QueueFullError, UnpublishableError
@@ -22,7 +23,6 @@ from workers.broker.rejected import Quarantined, Reason, RejectedError, UnknownV
 from workers.broker.resources import Resources
 from workers.broker.shutdown import OneShutdown
 from workers.broker.watchdog import STUCK_SECONDS, LoopWatchdog, WatchLoop
-from workers.keys import KeyRing
 
 __all__ = [
     "BootError",

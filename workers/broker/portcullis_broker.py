@@ -17,6 +17,7 @@ from dramatiq.errors import QueueNotFound
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from jobs.keys import KeyRing
 from workers.broker.consumer import IDLE_SECONDS, BellConsumer, Intake
 from workers.broker.drain import Drain
 from workers.broker.errors import UnpublishableError, as_closed_connection
@@ -25,7 +26,6 @@ from workers.broker.redis_queue import Depth, RedisQueue
 from workers.broker.rejected import Quarantined
 from workers.broker.screening import Screening
 from workers.broker.signed_encoder import MAX_BYTES, SignedEncoder
-from workers.keys import KeyRing
 
 CHUNK: Final = 256
 """Messages a script call appends: Redis does nothing else meanwhile, about a third of a millisecond."""

@@ -14,9 +14,9 @@ from typing import Final
 
 from dramatiq.encoder import Encoder, MessageData
 
+from jobs.keys import KeyRing, Purpose
 from workers.broker.errors import UnpublishableError
 from workers.broker.rejected import Reason, RejectedError, UnknownVersionError
-from workers.keys import KeyRing, Purpose
 
 MAX_BYTES: Final = 16 * 1024
 """Messages carry ids; what is longer was not written by us."""

@@ -10,8 +10,8 @@ import dramatiq
 import redis
 from dramatiq import Message, Worker
 
+from jobs.keys import KeyRing
 from workers.broker import PortcullisBroker, Quarantined, open_broker
-from workers.keys import KeyRing
 
 OLD = "old:" + base64.b64encode(b"o" * 32).decode()
 NEW = "new:" + base64.b64encode(b"n" * 32).decode()

@@ -24,6 +24,9 @@ class Purpose(StrEnum):
 
     BROKER = "broker"
     MESSAGE_ID = "message-id"
+    SECRETS = "secrets"
+    RECOVERY_CODES = "recovery-codes"
+    RECOVERY_TICKET = "recovery-ticket"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
