@@ -1,0 +1,151 @@
+"""Which verbs there are; runs one, and turns whatever goes wrong into a sentence and an exit code.
+
+A verb's module is imported when the verb is called, so that `--help` and a quick look stay quick. The summaries here are the first lines
+of the verbs' docstrings; a test compares them.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from io import TextIOWrapper
+
+from cyclopts import App, CycloptsError, Group
+
+from workers.cli import exit_codes
+from workers.cli.exit_codes import ExitCode
+from workers.cli.failure import Failure
+from workers.cli.screen import note, tell_json
+
+INSTALL = Group("Set up", sort_key=1)
+SWITCH = Group("The switch", sort_key=2)
+RUNS = Group("Runs", sort_key=3)
+QUEUES = Group("Queues", sort_key=4)
+PROCESSES = Group("Processes", sort_key=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: where it is, in which group of the help, and what it does in one line."""
+
+    path: str
+    group: Group
+    summary: str
+
+    @property
+    def name(self) -> str:
+        """The word on the command line."""
+        return self.path.rpartition(":")[2]
+
+
+VERBS = (
+    Verb("workers.cli.install:migrate", INSTALL, "Install or upgrade the schema `portcullis`."),
+    Verb("workers.cli.doctor.verb:doctor", INSTALL, "Look at everything that Portcullis stands on, and say what to do about it."),
+    Verb("workers.cli.switch:preview", SWITCH, "See who would be affected, without changing anything."),
+    Verb("workers.cli.switch:enforce", SWITCH, "Switch on: make the second factor mandatory for an organization."),
+    Verb("workers.cli.switch:lift", SWITCH, "Switch off: no longer ask for a second factor."),
+    Verb("workers.cli.runs:status", RUNS, "Show one run: verdicts, sessions, letters, and what needs a human."),
+    Verb("workers.cli.watching:watch", RUNS, "Watch a run until it is over: sessions and letters, rate, time left."),
+    Verb("workers.cli.runs:runs", RUNS, "List runs, newest first."),
+    Verb("workers.cli.runs:cancel", RUNS, "Stop a run, while the requirement, and so the gate, stands."),
+    Verb(
+        "workers.cli.queues:queues",
+        QUEUES,
+        "Show both queues: what is due, how old the oldest is, and who serves them.",
+    ),
+    Verb("workers.cli.dead:dead", QUEUES, "List batches that were put aside for a human, each with its reason."),
+    Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on."),
+    Verb("workers.cli.demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
+    Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
+)
+
+ABOUT = """Make two-factor authentication mandatory for a whole organization.
+
+```console
+$ portcullis preview 42
+$ portcullis enforce 42 --as 7 --reason "audit finding 12" --wait
+$ portcullis doctor
+```
+
+Every verb takes `--help` and, where it prints a result, `--json`. Configuration comes from environment variables; a verb reads only those
+that it needs.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a letter is no reason to fail.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        code = run(tokens)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read along has seen enough, as with `| head`. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    sys.exit(int(code))
+
+
+def run(tokens: Sequence[str]) -> ExitCode:
+    """Run one command and return how it ended. Whatever a user can cause is said in words, on `--json` as a document too."""
+    try:
+        result = _app(tokens)(tokens)
+        return result if isinstance(result, ExitCode) else ExitCode.OK
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- the outermost place; what nobody foresaw is shown whole
+        return _end(error, as_json="--json" in tokens)
+
+
+def _app(tokens: Sequence[str]) -> App:
+    app = App(
+        name="portcullis",
+        help=ABOUT,
+        help_format="markdown",
+        help_epilogue=exit_codes.table(),
+        version=lambda: version("portcullis"),
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+    )
+    for verb in VERBS:
+        # The verb that is called explains itself; for the others a line will do.
+        summary = None if verb.name in tokens[:1] else verb.summary
+        app.command(verb.path, name=verb.name, group=verb.group, help=summary)
+    return app
+
+
+def _end(error: Exception, *, as_json: bool) -> ExitCode:
+    failure = _explain(error)
+    if failure is None:
+        traceback.print_exception(error)
+        failure = Failure(ExitCode.BUG, "bug", f"A fault of Portcullis itself: {type(error).__name__}", "Report it with the lines above.")
+    note(*failure.as_lines())
+    if as_json:
+        tell_json(failure.as_json())
+    return failure.code
+
+
+def _explain(error: Exception) -> Failure | None:
+    from jobs.store.ids import MalformedIdError  # noqa: PLC0415 -- only who fails pays for these
+    from workers.settings import ConfigurationError  # noqa: PLC0415 -- as above
+
+    match error:
+        case Failure():
+            return error
+        case CycloptsError():
+            return Failure(ExitCode.USAGE, "usage", str(error), "`portcullis --help` lists the verbs, and each takes `--help`.")
+        case MalformedIdError():
+            return Failure(ExitCode.USAGE, "malformed_id", str(error), "Pass the id as the main app has it.")
+        case ConfigurationError():
+            to_do = "Set them in the environment and run it again."
+            return Failure(ExitCode.NOT_SET_UP, "configuration", "The configuration has faults", to_do, error.faults)
+        case UnicodeError():
+            return Failure(ExitCode.USAGE, "usage", "An argument is not valid UTF-8", "Type it anew.")
+        case _:
+            return None

@@ -1,0 +1,34 @@
+"""What the exit codes of `portcullis` mean. Scripts rely on them: a number never changes its meaning."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    NOT_SET_UP = 4
+    UNREACHABLE = 5
+    BUG = 70
+    INTERRUPTED = 130
+
+
+MEANINGS = {
+    ExitCode.OK: "done",
+    ExitCode.REFUSED: "refused and nothing changed; or doctor found something to mend; or the run that was watched was cancelled",
+    ExitCode.USAGE: "wrong usage: an unknown verb or option, a malformed id",
+    ExitCode.NOT_FOUND: "no such organization, run or batch",
+    ExitCode.NOT_SET_UP: "a variable is missing or malformed, the schema isn't installed or too old, or `directory` lacks something",
+    ExitCode.UNREACHABLE: "PostgreSQL or Redis is away or too busy; try again later",
+    ExitCode.BUG: "a fault of Portcullis itself, with a traceback to report",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C; what was ordered goes on",
+}
+"""The table in the help of every verb."""
+
+
+def table() -> str:
+    """Return the meanings as Markdown."""
+    return "Exit codes:\n\n" + "\n".join(f"- `{code.value}` {meaning}" for code, meaning in MEANINGS.items())

@@ -1,0 +1,27 @@
+"""The conductor, as a foreground process for the Procfile or any supervisor."""
+
+import asyncio
+
+import asyncpg
+
+from jobs.store.database import WEATHER
+from workers.cli.explaining import connecting_failed
+from workers.conductor import conduct
+
+
+def conductor() -> None:
+    """Run a conductor in the foreground.
+
+    It looks at what is due and publishes hints for the workers. Start at least one, on any machine; of several one leads and the others
+    stand by. It drains on SIGTERM. Needs the whole configuration; the README's table lists it.
+
+    ```console
+    $ portcullis conductor
+    ```
+    """
+    from workers.main import broker, settings  # noqa: PLC0415 -- reads the environment when it is imported, and may refuse
+
+    try:
+        asyncio.run(conduct(settings, broker))
+    except (*WEATHER, asyncpg.PostgresError) as error:
+        raise connecting_failed(error, settings.database_url.get_secret_value(), "DATABASE_URL") from error
