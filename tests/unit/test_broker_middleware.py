@@ -23,7 +23,8 @@ def declare(broker: PortcullisBroker, **options: Any) -> Actor[Any, Any]:
 
 
 def test_the_middleware_is_exactly_this_in_this_order(broker: PortcullisBroker) -> None:
-    assert [type(each).__name__ for each in broker.middleware] == ["EventLoop", "WatchLoop", "WatchParent", "Prefetch", "Drain"]
+    names = [type(each).__name__ for each in broker.middleware]
+    assert names == ["EventLoop", "WatchLoop", "WatchParent", "OneShutdown", "Prefetch", "Drain"]
 
 
 @pytest.mark.parametrize("option", ["max_retries", "time_limit", "max_age", "on_success", "pipe_ignore", "throws", "store_results"])
