@@ -11,6 +11,8 @@ import unicodedata
 _LETTER = "[A-Za-zÀ-ÖØ-öø-ɏΑ-ΡΣ-ώЀ-џא-תء-يぁ-ゖァ-ヺー一-鿿가-힣]"  # letters that are their own normal form
 _PLAIN = re.compile(rf"{_LETTER}{{1,30}}\.?(?:[ '’-]{_LETTER}{{1,30}}\.?){{0,4}}")  # noqa: RUF001 - the apostrophe people write
 
+_SUSPECT = re.compile(r"^ | $|  |[@:=]|\.(?![. ,]|$)")  # of visible ASCII: what might be linked, decoded or collapsed
+
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     # Marks and letters that take no ink though their category says otherwise: Mongolian and other variation selectors.
@@ -36,7 +38,7 @@ def clean_name(text: str | None, limit: int) -> str:
     """
     if not text:
         return ""
-    if len(text) <= limit and _PLAIN.fullmatch(text):
+    if len(text) <= limit and (_PLAIN.fullmatch(text) or (text.isascii() and text.isprintable() and not _SUSPECT.search(text))):
         return text
     visible = _visible(text[: 16 * limit])  # enough for any real name, and ten thousand letters cost no more than a thousand
     return _cut(_inert(" ".join(visible.split())), limit)

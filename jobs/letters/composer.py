@@ -27,7 +27,7 @@ from jobs.letters.quoted import quote_value
 from jobs.letters.templates import environment, render
 from jobs.letters.voice import Voice, voice
 
-_PLAIN = re.compile(r"[A-Za-z0-9@._ +-]{0,75}")
+_PLAIN = re.compile(r"(?!\.)[A-Za-z0-9@._ +-]{0,75}")
 
 MOST_MOULDS = 256  # of some 15 KB each; an organization needs one for each kind and language
 
@@ -139,7 +139,8 @@ def _in_text_and_html(value: str) -> tuple[bytes, bytes]:
     if _PLAIN.fullmatch(value):  # the same in quoted-printable and in HTML
         encoded = value.encode("ascii")
         return encoded, encoded
-    return quote_value(value), quote_value(escape(value))
+    encoded, escaped = quote_value(value), escape(value)
+    return encoded, encoded if len(escaped) == len(value) else quote_value(escaped)
 
 
 @lru_cache(maxsize=4096)

@@ -13,13 +13,12 @@ from jobs.letters.headers import refuse_controls
 SOFT_BREAK = b"=\r\n"
 LONGEST_LINE = 76  # characters with the soft break's "="
 
-_PLAIN = re.compile(r"[ -<>-~]{0,75}")
+_PLAIN = re.compile(r"(?!\.)[ -<>-~]{0,75}")
 
 
 def quote_body(text: str) -> bytes:
     """Encode lines of text that end in LF; the result has CRLF line ends and room for a soft break at its end."""
-    *lines, last = b2a_qp(text.encode("utf-8"), istext=True).split(b"\n")
-    return b"\r\n".join([*(_broken(_undotted(line), LONGEST_LINE) for line in lines), _broken(_undotted(last), LONGEST_LINE - 1)])
+    return _lines(b2a_qp(text.encode("utf-8")))
 
 
 def quote_value(value: str) -> bytes:
@@ -30,7 +29,13 @@ def quote_value(value: str) -> bytes:
     """
     if _PLAIN.fullmatch(value):
         return value.encode("ascii")
-    return quote_body(refuse_controls(value))
+    encoded = b2a_qp(refuse_controls(value).encode("utf-8"))
+    return _undotted(encoded) if len(encoded) < LONGEST_LINE - 2 else _lines(encoded)
+
+
+def _lines(encoded: bytes) -> bytes:
+    *lines, last = map(_undotted, encoded.split(b"\n"))
+    return b"\r\n".join([*(_broken(line, LONGEST_LINE) for line in lines), _broken(last, LONGEST_LINE - 1)])
 
 
 def _undotted(line: bytes) -> bytes:
@@ -44,4 +49,4 @@ def _broken(line: bytes, longest: int) -> bytes:
         return line
     at = longest - 4  # at least three characters follow, so that one break is enough
     at -= next((back for back in (1, 2) if line[at - back : at - back + 1] == b"="), 0)  # never inside an "=XX"
-    return line[:at] + SOFT_BREAK + line[at:]
+    return line[:at] + SOFT_BREAK + _undotted(line[at:])

@@ -84,6 +84,7 @@ def test_a_body_decodes_to_what_it_was(body: list[str]) -> None:
     assert encoded.isascii()
     assert longest_line(encoded) <= 76
     assert b"=_" not in encoded
+    assert not any(line.startswith(b".") for line in encoded.split(b"\r\n"))  # the mailer need not stuff dots
 
 
 @given(lines)
@@ -91,11 +92,15 @@ def test_a_body_decodes_to_what_it_was(body: list[str]) -> None:
 @example("x" * 75)
 @example("x" * 76)
 @example("x" * 72 + "ä")
+@example(".NET")
+@example("x" * 71 + "." * 8)
+@example("." * 80)
 @example("x" * 73 + "ä")
 def test_a_filling_decodes_between_soft_breaks_and_never_makes_a_line_too_long(value: str) -> None:
     filled = b"before" + SOFT_BREAK + quote_value(value) + SOFT_BREAK + b"after"
     assert quopri.decodestring(filled).decode() == f"before{value}after"
     assert longest_line(filled) <= 76
+    assert not any(line.startswith(b".") for line in filled.split(b"\r\n"))
 
 
 def test_a_mould_fills_each_gap_with_its_own_filling() -> None:

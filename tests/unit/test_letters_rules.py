@@ -109,6 +109,7 @@ def test_content_is_seven_bit_lines_that_end_in_crlf(letters: list[Written]) -> 
         assert letter.content.isascii()
         assert b"\x00" not in letter.content
         assert letter.content.endswith(b"\r\n")
+        assert b"\r\n." not in letter.content
         assert letter.content.count(b"\r") == letter.content.count(b"\n") == letter.content.count(b"\r\n")
         assert max(map(len, letter.content.split(b"\r\n"))) <= 200  # RFC 5322 asks for 998 at most
 
