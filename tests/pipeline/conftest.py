@@ -1,0 +1,14 @@
+"""A world for each test, looked over by the independent checker when the test is through with it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.pipeline.world import World, a_world
+
+
+@pytest.fixture
+async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    async with a_world(database_url, redis_url) as world:
+        yield world
+        assert await world.violations() == []
