@@ -46,12 +46,15 @@ def _faults_of_template(folder: Path, name: str) -> Iterator[str]:
     if name not in _names():
         yield f"replaces nothing; the files are {', '.join(sorted(_names()))}"
         return
-    source = (folder / name).read_text("utf-8")
     try:
+        source = (folder / name).read_text("utf-8")
         tree = environment(FALLBACK).parse(source, name)
         environment(FALLBACK).compile(source, name)
     except TemplateSyntaxError as error:
         yield f"line {error.lineno}: {error.message}"
+        return
+    except UnicodeDecodeError:
+        yield "is not UTF-8"
         return
     given = {field.name for field in fields(_letter(name))} | set(environment(FALLBACK).globals)
     for unknown in sorted(meta.find_undeclared_variables(tree) - given):

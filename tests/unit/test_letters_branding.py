@@ -141,6 +141,12 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_name_and_reason(tmp_path
         Branding(templates=tmp_path)
 
 
-def a_file(folder: Path, name: str, content: str) -> None:
+def a_file(folder: Path, name: str, content: str, encoding: str = "utf-8") -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(content, "utf-8")
+    (folder / name).write_text(content, encoding)
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    a_file(tmp_path, "protected/subject.txt", "Schöne Grüße", "latin-1")
+    with pytest.raises(Unbranded, match=r"protected/subject\.txt: is not UTF-8"):
+        Branding(templates=tmp_path)
