@@ -18,7 +18,7 @@ def pipelining(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA])
-async def test_a_drop_before_the_content_is_the_relays_matter_and_no_doubt(pipelining: bool, stage: Stage) -> None:
+async def test_a_drop_before_the_content_is_the_relays_matter_and_no_doubt(*, pipelining: bool, stage: Stage) -> None:
     async with Relay([Rule(stage=stage, act=Act.DROP)], pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, [an_envelope()])
@@ -28,7 +28,7 @@ async def test_a_drop_before_the_content_is_the_relays_matter_and_no_doubt(pipel
 
 
 @pytest.mark.parametrize("act", [Act.DROP, Act.ACCEPT_AND_DROP])
-async def test_a_drop_after_the_dot_is_in_doubt_whatever_the_relay_did_with_it(pipelining: bool, act: Act) -> None:
+async def test_a_drop_after_the_dot_is_in_doubt_whatever_the_relay_did_with_it(*, pipelining: bool, act: Act) -> None:
     async with Relay([Rule(stage=Stage.DOT, act=act)], pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, [an_envelope()])
@@ -62,7 +62,7 @@ async def test_the_first_two_letters_of_a_connection_lost_at_the_first_dot() -> 
     assert (second.scope, second.stage) == (Scope.RELAY, SmtpStage.MAIL)
 
 
-async def test_closing_after_every_letter_costs_connections_and_nothing_else(pipelining: bool) -> None:
+async def test_closing_after_every_letter_costs_connections_and_nothing_else(*, pipelining: bool) -> None:
     rules = [Rule(stage=Stage.MAIL, act=Act.DROP, after=1)]
     async with Relay(rules, pipelining=pipelining) as relay:
         mailer = a_mailer(relay, connections=2)
@@ -73,7 +73,7 @@ async def test_closing_after_every_letter_costs_connections_and_nothing_else(pip
     assert mailer.retry_in_seconds == 0
 
 
-async def test_421_between_letters_is_the_end_of_a_connection_not_of_the_relay(pipelining: bool) -> None:
+async def test_421_between_letters_is_the_end_of_a_connection_not_of_the_relay(*, pipelining: bool) -> None:
     async with Relay([Rule(stage=Stage.MAIL, reply="421 4.7.0 too many, closing", after=3)], pipelining=pipelining) as relay:
         mailer = a_mailer(relay, connections=1)
         recorder = await send(mailer, some_envelopes(10))
@@ -84,7 +84,7 @@ async def test_421_between_letters_is_the_end_of_a_connection_not_of_the_relay(p
 
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT])
-async def test_421_to_everything_is_nobodys_attempt_and_opens_the_breaker(pipelining: bool, stage: Stage) -> None:
+async def test_421_to_everything_is_nobodys_attempt_and_opens_the_breaker(*, pipelining: bool, stage: Stage) -> None:
     async with Relay([Rule(stage=stage, reply="421 4.3.2 shutting down")], pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, some_envelopes(30))
@@ -96,7 +96,7 @@ async def test_421_to_everything_is_nobodys_attempt_and_opens_the_breaker(pipeli
 
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.DOT])
-async def test_a_silent_relay_is_waited_for_as_long_as_the_stage_allows(pipelining: bool, stage: Stage) -> None:
+async def test_a_silent_relay_is_waited_for_as_long_as_the_stage_allows(*, pipelining: bool, stage: Stage) -> None:
     async with Relay([Rule(stage=stage, act=Act.HANG)], pipelining=pipelining) as relay:
         mailer = a_mailer(relay, terms=IMPATIENT)
         started = asyncio.get_running_loop().time()
@@ -152,7 +152,7 @@ async def test_a_reply_that_nobody_asked_for_ends_the_connection() -> None:
     assert relay.connections == 2
 
 
-async def test_250_instead_of_354_is_out_of_step_and_the_content_stays_here(pipelining: bool) -> None:
+async def test_250_instead_of_354_is_out_of_step_and_the_content_stays_here(*, pipelining: bool) -> None:
     async with Relay([Rule(stage=Stage.DATA, reply="250 2.0.0 ok")], pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, [an_envelope()])
@@ -178,7 +178,7 @@ async def test_a_cancelled_call_gives_every_letter_its_receipt_and_closes_its_co
         await mailer.aclose()
 
 
-async def test_after_a_cancelled_call_no_answer_is_read_as_anothers(pipelining: bool) -> None:
+async def test_after_a_cancelled_call_no_answer_is_read_as_anothers(*, pipelining: bool) -> None:
     """The trap of a shared client: the next MAIL reads the cancelled RCPT's 250."""
     rules = [Rule(stage=Stage.RCPT, reply="550 5.1.1 unknown", recipient="bad@*")]
     async with Relay(rules, pipelining=pipelining, delay_seconds=0.02) as relay:

@@ -247,7 +247,7 @@ async def test_one_probe_tries_a_relay_that_was_away_and_success_lets_all_go_on(
         await asyncio.sleep(0.22)
         recorder = await send(mailer, some_envelopes(200))
         assert recorder.scopes() == {Scope.ACCEPTED: 200}
-        assert breaker.state is BreakerState.CLOSED
+        assert mailer.status().breaker is BreakerState.CLOSED
         assert mailer.retry_in_seconds == 0
         await mailer.aclose()
 

@@ -16,7 +16,7 @@ def pipelining(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-async def test_a_letter_is_accepted_with_the_relays_own_id(pipelining: bool) -> None:
+async def test_a_letter_is_accepted_with_the_relays_own_id(*, pipelining: bool) -> None:
     async with Relay(pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, [an_envelope(reference=7)])
@@ -31,7 +31,7 @@ async def test_a_letter_is_accepted_with_the_relays_own_id(pipelining: bool) -> 
     assert relay.commands[0] == (1, "EHLO client.test")
 
 
-async def test_many_letters_are_each_accepted_once(pipelining: bool) -> None:
+async def test_many_letters_are_each_accepted_once(*, pipelining: bool) -> None:
     async with Relay(pipelining=pipelining) as relay:
         mailer = a_mailer(relay)
         recorder = await send(mailer, some_envelopes(300))
@@ -54,7 +54,7 @@ async def test_the_next_letter_rides_behind_the_final_dot() -> None:
     assert 11 <= round_trips < 20
 
 
-async def test_content_arrives_as_it_was(pipelining: bool) -> None:
+async def test_content_arrives_as_it_was(*, pipelining: bool) -> None:
     contents = [
         b"..leading dots on the first line\r\n\r\n.\r\n.second\r\n",
         b"Subject: a dot between\r\n\r\nbefore\r\n.\r\nafter\r\n",
@@ -85,7 +85,7 @@ async def test_content_arrives_as_it_was(pipelining: bool) -> None:
     ],
 )
 async def test_a_refusal_is_sorted_and_the_letters_around_it_leave(
-    pipelining: bool, stage: str, reply: str, scope: Scope, code: int, enhanced: str | None
+    *, pipelining: bool, stage: str, reply: str, scope: Scope, code: int, enhanced: str | None
 ) -> None:
     rule = Rule(stage=Stage(stage), reply=reply, recipient="*" if stage == "mail" else "m1@*", times=1, after=1)
     async with Relay([rule], pipelining=pipelining) as relay:
@@ -99,7 +99,7 @@ async def test_a_refusal_is_sorted_and_the_letters_around_it_leave(
     assert relay.connections == 1
 
 
-async def test_every_second_recipient_refused_disturbs_nobody(pipelining: bool) -> None:
+async def test_every_second_recipient_refused_disturbs_nobody(*, pipelining: bool) -> None:
     rules = [Rule(stage=Stage.RCPT, reply="550 5.1.1 unknown", recipient=f"m*[{odd}]@*") for odd in "13579"]
     async with Relay(rules, pipelining=pipelining) as relay:
         mailer = a_mailer(relay, connections=2)
@@ -120,7 +120,7 @@ async def test_data_accepted_without_a_recipient_gets_an_empty_letter_to_nobody(
     assert list(relay.recipients()) == ["m0@example.com", "m2@example.com"]
 
 
-async def test_too_many_messages_is_another_connection_now_and_nobodys_attempt(pipelining: bool) -> None:
+async def test_too_many_messages_is_another_connection_now_and_nobodys_attempt(*, pipelining: bool) -> None:
     rule = Rule(stage=Stage.RCPT, reply="452 4.5.3 too many messages", after=2)
     async with Relay([rule], pipelining=pipelining) as relay:
         mailer = a_mailer(relay, connections=1)
@@ -147,7 +147,8 @@ async def test_a_letter_beyond_the_relays_size_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["a@b.c\r\nRCPT TO:<evil@example.com>", "a@b.c>", "<a@b.c", "a b@c.d", "a\x00@b.c", "ä@b.c", "nobody", "", "a" * 251 + "@b.c"]
+    "address",
+    ["a@b.c\r\nRCPT TO:<evil@example.com>", "a@b.c>", "<a@b.c", "a b@c.d", "a\x00@b.c", "ä@b.c", "nobody", "", "a" * 251 + "@b.c"],
 )
 async def test_an_address_that_could_break_out_never_reaches_the_relay(address: str) -> None:
     async with Relay() as relay:

@@ -56,7 +56,7 @@ def local_hostname(sender_domain: str) -> str:
     return name if HOST_NAME.fullmatch(name) else sender_domain
 
 
-async def open_connection(relay: Relay, *, tls: ssl.SSLContext, hostname: str, seconds: float) -> Opened:
+async def open_connection(relay: Relay, *, tls: ssl.SSLContext | None, hostname: str, seconds: float) -> Opened:
     """Connect, secure, greet and authenticate within `seconds`.
 
     Raises:
@@ -85,7 +85,7 @@ def _failure(stage: SmtpStage, text: str) -> Receipt:
 class _Attempt:
     """One try; `stage` says how far it has come."""
 
-    def __init__(self, relay: Relay, tls: ssl.SSLContext, hostname: str) -> None:
+    def __init__(self, relay: Relay, tls: ssl.SSLContext | None, hostname: str) -> None:
         self.stage = SmtpStage.CONNECT
         self._relay = relay
         self._opened = False
@@ -137,8 +137,13 @@ class _Attempt:
         return Opened(transport=cast("asyncio.Transport", transport), able=_capabilities(self._client.esmtp_extensions))
 
     def close_unless_open(self) -> None:
-        if not self._opened:
-            self._client.close()
+        """Close at once: a TLS goodbye would wait for a relay that we have just given up."""
+        if self._opened:
+            return
+        transport = self._client.transport
+        self._client.close()
+        if transport is not None:
+            cast("asyncio.Transport", transport).abort()
 
 
 def _capabilities(extensions: dict[str, str]) -> Capabilities:

@@ -18,7 +18,7 @@ from workers.mailer.pace import Pace
 from workers.mailer.staff import Staff
 from workers.mailer.terms import Terms
 from workers.mailer.waves import Wave, unsent
-from workers.settings import Relay, Settings
+from workers.settings import Relay, Security, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class PooledMailer:
         self._relay = relay
         self._hostname = hostname
         self._terms = terms or Terms()
-        self._tls = tls or tls_context()
+        self._tls = None if relay.security is Security.PLAIN else tls or tls_context()
         self._staff = Staff(
             self._connect,
             name=relay.name,

@@ -89,6 +89,7 @@ class Staff:
             await _wait_at_most(self._nobody, seconds)
         for each in self._everybody():
             each.close("the mailer stopped before the final dot was answered")
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
 
     # What the connections call: the Exchange.
 

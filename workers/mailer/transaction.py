@@ -320,10 +320,7 @@ class Transactions(asyncio.Protocol):
         self._alarm.cancel()
         current, dotted = self._current, self._dotted
         self._current = self._dotted = None
-        if current is None and dotted is None:
-            self._transport.close()
-        else:
-            self._transport.abort()
+        self._transport.abort()  # all that matters is said; a TLS goodbye would only wait for the relay's
         if dotted is not None:
             self._exchange.answered(dotted, Receipt(scope=Scope.UNCERTAIN, stage=SmtpStage.DOT, text=text))
         if current is not None and not self._refused:
