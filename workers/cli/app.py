@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(tokens: Sequence[str]) -> ExitCode:
     """Run one command and return how it ended. Whatever a user can cause is said in words, on `--json` as a document too."""
     try:
+        "".join(tokens).encode()  # bytes that are no text would be refused much later, in nobody's words
         result = _app(tokens)(tokens)
         return result if isinstance(result, ExitCode) else ExitCode.OK
     except BrokenPipeError:
