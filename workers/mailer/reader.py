@@ -7,6 +7,7 @@ can be paired with a command any more.
 REPLY_OCTETS = 16_384
 """Far more than any relay says in one reply."""
 CODES = {str(code).encode(): code for code in range(200, 600)}
+FRAME_OCTETS = len("250-\n")
 HYPHEN, AFTER_CODE = ord("-"), frozenset(b" -\r\n")
 
 
@@ -44,7 +45,7 @@ class ReplyReader:
                 whole.append((code, self._joined(text) if self._earlier else text))
             start = end + 1
         self._partial = data[start:]
-        if len(self._partial) + sum(map(len, self._earlier)) > REPLY_OCTETS:
+        if len(self._partial) + sum(len(text) + FRAME_OCTETS for text in self._earlier) > REPLY_OCTETS:
             raise GarbledError("the relay's reply has no end")
         return whole
 

@@ -84,6 +84,13 @@ TABLE: tuple[Row, ...] = (
         again=True,
     ),
     Row(name="throttled or not available", codes=re.compile("454"), scope=Scope.RELAY),
+    Row(
+        name="the group takes no letters from outside",
+        codes=NEVER,
+        enhanced=re.compile(r"5\.7\.\d+"),
+        words=_words(r"RESOLVER\.RST", r"sender ?not ?authenticated ?for ?group", r"not in allowed recipients list"),
+        scope=Scope.RECIPIENT,
+    ),
     Row(name="authentication wanted", codes=re.compile("530|534|535|538"), scope=Scope.RELAY, close=True),
     Row(
         name="authentication wanted, in words",
@@ -129,12 +136,6 @@ TABLE: tuple[Row, ...] = (
         stages=RCPT | CONTENT,
         words=_words(r"mailbox (is )?full", r"over ?quota", r"quota (is )?exceeded", r"exceed\w* .{0,20}quota", r"mailbox size limit"),
         scope=Scope.RECIPIENT_FOR_NOW,
-    ),
-    Row(
-        name="the group takes no letters from outside",
-        codes=NEVER,
-        words=_words(r"RESOLVER\.RST", r"sender ?not ?authenticated ?for ?group", r"not in allowed recipients list"),
-        scope=Scope.RECIPIENT,
     ),
     Row(name="sender not authentic", codes=NEVER, enhanced=re.compile(r"5\.7\.2[0-9]"), scope=Scope.MESSAGE),
     Row(name="sender's address at fault", enhanced=re.compile(r"[45]\.1\.[78]"), scope=Scope.MESSAGE),
