@@ -7,7 +7,7 @@ runs no script.
 import email
 import email.policy
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from jobs.domain.letters import LetterKind
 from jobs.letters.branding import Branding
 from jobs.letters.catalogues import languages
 from jobs.letters.composer import Composer
-from jobs.letters.samples import ADDRESSEE, DATED, OCCASION, totals_for
+from jobs.letters.samples import write_sample
 
 _DARK = "(prefers-color-scheme: dark)"
 
@@ -66,8 +66,7 @@ def _all(composer: Composer) -> Iterator[Shown]:
 
 
 def _shown(composer: Composer, kind: LetterKind, language: str) -> Shown:
-    addressee = replace(ADDRESSEE, locale=language)
-    composed = composer.compose(kind, OCCASION, addressee, slot="notice", dated=DATED, totals=totals_for(kind))
+    composed = write_sample(composer, kind, language)
     message = email.message_from_bytes(composed.content, policy=email.policy.default)
     text, html = (part.get_content() for part in message.iter_parts())
     return Shown(

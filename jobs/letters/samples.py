@@ -3,10 +3,12 @@
 The names are invented, the domains reserved for examples (RFC 2606).
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from jobs.domain.letters import LetterKind
-from jobs.letters.occasion import Addressee, Occasion, Totals, Unreachable
+from jobs.letters.composer import Composer
+from jobs.letters.occasion import Addressee, Composed, Occasion, Totals, Unreachable
 
 DATED = datetime(2025, 6, 19, 12, 6, 30, tzinfo=UTC)
 
@@ -41,3 +43,9 @@ TOTALS = Totals(
 def totals_for(kind: LetterKind) -> Totals | None:
     """Return the sample totals for a report and nothing for any other letter, as `Composer.compose` wants it."""
     return TOTALS if kind is LetterKind.REPORT else None
+
+
+def write_sample(composer: Composer, kind: LetterKind, language: str, *, address: str | None = None, dated: datetime = DATED) -> Composed:
+    """Return the sample letter of a kind in a language, addressed to the sample member or to `address`."""
+    addressee = replace(ADDRESSEE, locale=language, address=address or ADDRESSEE.address)
+    return composer.compose(kind, OCCASION, addressee, slot="notice", dated=dated, totals=totals_for(kind))
