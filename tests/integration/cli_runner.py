@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,3 +44,10 @@ class Cli:
         code = await asyncio.to_thread(run, [str(token) for token in tokens])
         out, err = self._capsys.readouterr()
         return Outcome(code=code, out=out, err=err)
+
+
+async def until(condition: Callable[[], Awaitable[object]], *, seconds: float = 30) -> None:
+    """Wait until something can be seen in the database."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 -- what another process does sets no event of ours
+            await asyncio.sleep(0.03)

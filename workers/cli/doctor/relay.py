@@ -26,7 +26,7 @@ async def check(settings: RelaySettings) -> list[Finding]:
         opened = await open_connection(relay, tls=tls_context(), hostname=hostname, seconds=SECONDS)
     except NotConnectedError as error:
         receipt = error.receipt
-        said = f"{receipt.code} {receipt.text}" if receipt.code else receipt.text
+        said = " ".join(str(part) for part in (receipt.code, receipt.enhanced, receipt.text) if part)
         return [fault(f"{relay.name} fails at {receipt.stage}: {said}", TO_DO.get(receipt.stage, TO_DO[SmtpStage.CONNECT]))]
     _hang_up(opened)
     return [ok(_description(relay, opened)), *_way(relay)]
