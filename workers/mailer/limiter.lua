@@ -1,6 +1,6 @@
 -- Take letters from all sending limits in one step, by the server's clock.
 --
--- KEYS  relay, organization, the day's quota, then each recipient domain
+-- KEYS  relay, organization, the day's quota, the contended domains, then each recipient domain
 -- ARGV  relay rate, organization rate, domain rate (letters/s, 0: off), quota (letters in 24 h, 0: off), organization,
 --       now (microseconds, 0: the server's clock), then the letters wanted for each domain
 -- Returns the letters granted for each domain, then the microseconds until more may leave (0: nothing was held back).
@@ -11,6 +11,7 @@
 
 local DAY, SLOT, STOP_AT = 86400000000, 900000000, 0.95
 local CONTENDS, PATIENCE = 2000000, 100000
+local HEAD, CHUNK = 4, 4000
 local organization, now = ARGV[5], tonumber(ARGV[6])
 if now == 0 then
   local time = redis.call('TIME')
@@ -21,9 +22,9 @@ local function ttl(microseconds)
   return string.format('%.0f', math.ceil(microseconds / 1000) + 1)
 end
 
-local function rate_limit(key, rate)
+local function rate_limit(key, rate, tat)
   local gap = 1000000 / rate
-  local tat = math.max(tonumber(redis.call('GET', key) or 0), now)
+  tat = math.max(tonumber(tat or redis.call('GET', key) or 0), now)
   local burst = math.max(1, rate) * gap
   return {key = key, gap = gap, tat = tat, burst = burst, left = math.floor((burst - (tat - now)) / gap + 0.000001)}
 end
@@ -40,24 +41,55 @@ local function wait(limit, letters)
   return math.max(1, limit.tat + worth * limit.gap - limit.burst - now)
 end
 
--- The limits that a shared rate stands for at present: itself, and this organization's part while others contend.
-local function shared(key, rate)
+-- Who contends for a shared rate at present: how many others, and whether this organization is known to.
+local function contenders_for(key)
   local contenders = key .. ':contenders'
-  redis.call('ZREMRANGEBYSCORE', contenders, '-inf', string.format('%.0f', now - CONTENDS))
   local all = redis.call('ZCARD', contenders)
-  local others = all - (all > 0 and redis.call('ZSCORE', contenders, organization) and 1 or 0)
-  local limits = {rate_limit(key, rate)}
-  if others > 0 then limits[2] = rate_limit(key .. ':share:' .. organization, rate / (others + 1)) end
-  return {limits = limits, contenders = contenders, known = all > others}
+  if all == 0 then return 0, false end
+  all = all - redis.call('ZREMRANGEBYSCORE', contenders, '-inf', string.format('%.0f', now - CONTENDS))
+  local known = redis.call('ZSCORE', contenders, organization) and true or false
+  return all - (known and 1 or 0), known
 end
 
-local function contend(share, held_back)
+-- The limits that a shared rate stands for: itself, and this organization's part while others contend.
+local function shared(key, rate, tat, quiet)
+  local others, known = 0, false
+  if not quiet then others, known = contenders_for(key) end
+  local limits = {rate_limit(key, rate, tat)}
+  if others > 0 then limits[2] = rate_limit(key .. ':share:' .. organization, rate / (others + 1)) end
+  return {key = key, limits = limits, known = known}
+end
+
+local function note(key, member)
+  redis.call('ZADD', key, string.format('%.0f', now), member)
+  redis.call('PEXPIRE', key, ttl(CONTENDS))
+end
+
+local function contend(share, held_back, register)
   if held_back then
-    redis.call('ZADD', share.contenders, string.format('%.0f', now), organization)
-    redis.call('PEXPIRE', share.contenders, ttl(CONTENDS))
+    note(share.key .. ':contenders', organization)
+    if register then note(register, share.key) end
   elseif share.known then
-    redis.call('ZREM', share.contenders, organization)
+    redis.call('ZREM', share.key .. ':contenders', organization)
   end
+end
+
+-- What is stored for every domain, in few calls; and which of them are contended at all.
+local function domain_tats()
+  local tats = {}
+  for first = HEAD + 1, #KEYS, CHUNK do
+    local found = redis.call('MGET', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
+    for _, tat in ipairs(found) do tats[#tats + 1] = tat end
+  end
+  return tats
+end
+
+local function contended_domains()
+  local contended = {}
+  if redis.call('EXISTS', KEYS[4]) == 1 then
+    for _, key in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], string.format('%.0f', now - CONTENDS), '+inf')) do contended[key] = true end
+  end
+  return contended
 end
 
 local function left(limits)
@@ -111,19 +143,21 @@ end
 
 -- Small demands first: a domain of one letter is not behind one of five hundred.
 local order, wanted = {}, {}
-for i = 1, #KEYS - 3 do
+for i = 1, #KEYS - HEAD do
   order[i], wanted[i] = i, tonumber(ARGV[6 + i])
 end
 table.sort(order, function(a, b) return wanted[a] < wanted[b] or (wanted[a] == wanted[b] and a < b) end)
 
 local remaining, total, missing, domain_wait = left(everywhere), 0, 0, math.huge
-local answer = {}
+local answer, tats, contended = {}, {}, {}
+if domain_rate > 0 then tats, contended = domain_tats(), contended_domains() end
 for _, i in ipairs(order) do
-  local domain = domain_rate > 0 and shared(KEYS[3 + i], domain_rate) or {limits = {}}
+  local key = KEYS[HEAD + i]
+  local domain = domain_rate > 0 and shared(key, domain_rate, tats[i] or 0, not contended[key]) or {limits = {}}
   local possible = left(domain.limits)
   local granted = math.min(wanted[i], possible, remaining)
   for _, limit in ipairs(domain.limits) do spend(limit, granted) end
-  if domain_rate > 0 then contend(domain, possible < wanted[i]) end
+  if domain_rate > 0 then contend(domain, possible < wanted[i], KEYS[4]) end
   answer[i], total, remaining = granted, total + granted, remaining - granted
   if granted < wanted[i] then
     missing = missing + wanted[i] - granted

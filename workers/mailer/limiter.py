@@ -86,7 +86,7 @@ class RedisLimiter:
         return Grant(letters=dict(zip(demand, granted, strict=True)), wait_seconds=wait / MICROSECONDS)
 
     def _keys(self, organization: str, demand: Mapping[str, int]) -> list[str]:
-        head = [f"relay:{self._relay}", f"organization:{organization}", f"quota:{self._relay}"]
+        head = [f"relay:{self._relay}", f"organization:{organization}", f"quota:{self._relay}", f"contended:{self._relay}"]
         return [PREFIX + name for name in (*head, *(f"domain:{domain}" for domain in demand))]
 
     def _arguments(self, organization: str, demand: Mapping[str, int]) -> list[str | int | float]:
