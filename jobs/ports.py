@@ -79,10 +79,14 @@ class Mailer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """How many letters may leave now, per recipient domain, and how long until more may (seconds; 0: nothing was held back)."""
+    """How many letters may leave now, per recipient domain, and how long until more may (seconds; 0: nothing was held back).
+
+    `domains_only`: what is missing waits for its recipient domains alone, so letters to others may leave meanwhile.
+    """
 
     letters: Mapping[str, int]
     wait_seconds: float
+    domains_only: bool = False
 
 
 class Limiter(Protocol):

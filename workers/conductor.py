@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SCAN_SECONDS = 1.0
+SHORTEST_SECONDS = 0.02
+BUSY_SECONDS = 0.1
 LEASE = timedelta(seconds=5)
 WINDOW = 4
 """Batches in flight per organization and queue while no worker has announced itself."""
@@ -54,6 +56,7 @@ class Conductor:
         self._bell = asyncio.Event()
         self._stopping = False
         self._term: int | None = None
+        self._until_next = SCAN_SECONDS
         self._leads_until = self._chores_at = self._forget_at = 0.0
 
     def ring(self) -> None:
@@ -77,7 +80,7 @@ class Conductor:
                 await asyncio.sleep(0.5)
             if found < HINTS_PER_LOOK:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), SCAN_SECONDS)
+                    await asyncio.wait_for(self._bell.wait(), self._until_next)
         with suppress(*WEATHER):
             await hints.resign(self._pool, self._holder)
 
@@ -89,6 +92,10 @@ class Conductor:
         due = await hints.choose(self._pool, window=WINDOW, patience=PATIENCE, limit=HINTS_PER_LOOK)
         if due:
             await self._publish(due)
+            self._until_next = BUSY_SECONDS
+        else:
+            soon = await hints.next_due(self._pool)
+            self._until_next = SCAN_SECONDS if soon is None else min(SCAN_SECONDS, max(soon, SHORTEST_SECONDS))
         return len(due)
 
     async def _leads(self) -> bool:

@@ -37,8 +37,19 @@ PEEK = 2_000
 SLICE_SECONDS = 10.0
 """How long one claim goes on sending before it gives the batch back, so that a slow relay is shared between organizations."""
 
-SHORT_WAIT_SECONDS = 0.05
-"""A limiter's wait that is shorter than giving the batch back and claiming it again."""
+WORTH_STAYING = 50
+"""Letters a limit let through at once, from which on it is worth waiting for more instead of giving the batch back."""
+
+STAY_SECONDS = 0.05
+
+TURN_SECONDS = 0.5
+"""How long a batch that a limit holds back is away: less than a limiter's burst, or part of the rate would be lost."""
+
+ASIDE_SECONDS = 6.0
+"""How long a batch is away whose letters wait for their recipient domains alone: it leaves the conductor's window to others."""
+
+AWAY_SECONDS = 5.0
+"""How long a batch is away, at most, while the relay is: it keeps its place in the window, so that not every batch comes to ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,14 @@ class Turn:
     wait_seconds: float = 0.0
     reason: str | None = None
     fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """What the limiter allows: these members (`None`: whoever is next), and how long the others should be away (0: none is held back)."""
+
+    members: list[MemberId] | None = None
+    wait_seconds: float = 0.0
 
 
 async def notify(resources: Resources, claim: Claim) -> None:
@@ -89,31 +108,36 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         if resources.draining.is_set():
             raise Deferred(claim.batch_id, 0)
         if pause := mail.mailer.retry_in_seconds:
-            return Turn(letters=letters, wait_seconds=pause, reason="the relay is away")
-        chosen, wait = await _ask_limiter(resources, mail, claim)
-        if wait and chosen == []:
-            if wait > SHORT_WAIT_SECONDS or clock() > end:
-                return Turn(letters=letters, wait_seconds=wait)
-            await asyncio.sleep(wait)
-            continue
-        marked = await deliveries.mark(resources.pool, claim, limit=PEEK if chosen else WAVE, members=chosen, lease=resources.lease)
-        if not marked:
-            return Turn(letters=letters, wait_seconds=wait)
-        wave = await _send_wave(mail, claim, marked)
-        letters += len(marked) - wave.unsent
+            return Turn(letters=letters, wait_seconds=min(pause, AWAY_SECONDS), reason="the relay is away")
+        leave = await _ask_limiter(resources, mail, claim)
+        wave = await _send_next(resources, mail, claim, leave)
+        letters += wave.letters - wave.unsent
         if wave.faults:
             return Turn(letters=letters, fault=wave.faults[0])
-        if clock() > end:
+        if leave.wait_seconds and wave.letters < WORTH_STAYING:
+            return Turn(letters=letters, wait_seconds=leave.wait_seconds)
+        if not wave.letters or clock() > end:
             return Turn(letters=letters)
+        if leave.wait_seconds:
+            await asyncio.sleep(STAY_SECONDS)
 
 
-async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> tuple[list[MemberId] | None, float]:
-    """Return which members may be written to now (`None`: whoever is next), and how long until more may."""
+async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leave) -> Wave:
+    """Mark and send the letters that may leave now; an empty wave: none may, or none is due."""
+    if leave.members == []:
+        return Wave(claim=claim, letters=0)
+    limit = WAVE if leave.members is None else len(leave.members)
+    marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease)
+    return await _send_wave(mail, claim, marked) if marked else Wave(claim=claim, letters=0)
+
+
+async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> Leave:
+    """Return who may be written to now, of all that are due in the batch."""
     if mail.limiter.unlimited:
-        return None, 0.0
+        return Leave()
     due = await deliveries.peek(resources.pool, claim, limit=PEEK)
     if not due:
-        return None, 0.0
+        return Leave()
     domains = {member: _domain(address) for member, address in due.items()}
     grant = await mail.limiter.take(str(claim.organization_id), Counter(domains.values()))
     left = Counter(grant.letters)
@@ -122,7 +146,8 @@ async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> tuple[
         if left[domain] > 0:
             left[domain] -= 1
             chosen.append(member)
-    return chosen, grant.wait_seconds
+    away = ASIDE_SECONDS if grant.domains_only else TURN_SECONDS
+    return Leave(members=chosen, wait_seconds=max(grant.wait_seconds, away) if grant.wait_seconds else 0.0)
 
 
 def _domain(address: str | None) -> str:

@@ -11,6 +11,7 @@ LEAD = statement("lead")
 RESIGN = statement("resign")
 HINT = statement("hint_batches")
 UNHINT = statement("unhint_batches")
+NEXT_DUE = statement("next_due")
 BURY = statement("bury_batches")
 CLOSE_RUNS = statement("close_runs")
 FORGET = statement("forget_requests")
@@ -53,6 +54,12 @@ async def choose(db: Database, *, window: int, patience: timedelta, limit: int) 
     rows = await db.fetch(HINT, window, patience, limit)
     due = [Due(**{**row, "stage": Stage(row["stage"])}) for row in rows]
     return sorted(due, key=lambda one: (one.place, one.batch_id))
+
+
+async def next_due(db: Database) -> float | None:
+    """Return the seconds until the next batch falls due; `None`: none waits for its time."""
+    seconds: float | None = await db.fetchval(NEXT_DUE)
+    return seconds
 
 
 async def unhint(db: Database, due: list[Due]) -> None:

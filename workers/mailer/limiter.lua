@@ -3,7 +3,8 @@
 -- KEYS  relay, organization, the day's quota, the contended domains, then each recipient domain
 -- ARGV  relay rate, organization rate, domain rate (letters/s, 0: off), quota (letters in 24 h, 0: off), organization,
 --       now (microseconds, 0: the server's clock), then the letters wanted for each domain
--- Returns the letters granted for each domain, then the microseconds until more may leave (0: nothing was held back).
+-- Returns the letters granted for each domain, then the microseconds until more may leave (0: nothing was held back), then 1 if only
+-- domains held letters back, so that letters to others may leave meanwhile.
 --
 -- A rate is a GCRA: one number, the theoretical arrival time (TAT) of the next letter. Its burst is one second's worth, at least one
 -- letter. Relay and domain are shared: whoever they held back contends for them until satisfied, or not back within 2 s, and of n
@@ -170,4 +171,5 @@ for _, limit in ipairs(everywhere) do
 end
 if relay then contend(relay, missing > 0 and left(relay.limits) < 1) end
 table.insert(answer, missing == 0 and 0 or math.ceil(math.max(domain_wait, longest_wait(everywhere, missing))))
+table.insert(answer, missing > 0 and left(everywhere) >= 1 and 1 or 0)
 return answer

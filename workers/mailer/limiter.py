@@ -79,11 +79,13 @@ class RedisLimiter:
         if self.unlimited:
             return Grant(letters=dict(demand), wait_seconds=0)
         try:
-            *granted, wait = await self._script(keys=self._keys(organization, demand), args=self._arguments(organization, demand))
+            *granted, wait, domains_only = await self._script(
+                keys=self._keys(organization, demand), args=self._arguments(organization, demand)
+            )
         except (RedisError, OSError) as error:
             return self._nothing(error)
         self._away = False
-        return Grant(letters=dict(zip(demand, granted, strict=True)), wait_seconds=wait / MICROSECONDS)
+        return Grant(letters=dict(zip(demand, granted, strict=True)), wait_seconds=wait / MICROSECONDS, domains_only=bool(domains_only))
 
     def _keys(self, organization: str, demand: Mapping[str, int]) -> list[str]:
         head = [f"relay:{self._relay}", f"organization:{organization}", f"quota:{self._relay}", f"contended:{self._relay}"]

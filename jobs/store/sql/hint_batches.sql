@@ -5,7 +5,8 @@
 -- $3  integer   hints at most
 --
 -- Organizations take turns: each one's first batch comes before anybody's second. A window is twice the worker threads of its queue,
--- so that one organization keeps all of them busy and still leaves no queue behind which another would wait.
+-- so that one organization keeps all of them busy and still leaves no queue behind which another would wait. What is due within five
+-- seconds keeps its place: a batch that a limit or the relay holds back must not let every other one come and ask as well.
 WITH windows AS MATERIALIZED (
     SELECT q.queue, greatest($1::integer, coalesce((
                SELECT 2 * sum(w.threads) FROM portcullis.worker w
@@ -14,14 +15,14 @@ WITH windows AS MATERIALIZED (
 ), candidates AS MATERIALIZED (
     SELECT b.batch_id,
            row_number() OVER (PARTITION BY r.organization_id, w.queue ORDER BY b.urgency, b.batch_id) AS place,
-           CASE WHEN b.leased_until IS NOT NULL THEN b.leased_until < now()
+           b.next_at <= now() AND CASE WHEN b.leased_until IS NOT NULL THEN b.leased_until < now()
                 ELSE b.hinted_at IS NULL OR b.hinted_at + $2::interval * least(60, 2 ^ least(b.hints - 1, 10)) < now() END AS is_free
     FROM portcullis.run r
     CROSS JOIN windows w
     CROSS JOIN LATERAL (
-        SELECT o.batch_id, o.urgency, o.leased_until, o.hinted_at, o.hints
+        SELECT o.batch_id, o.urgency, o.next_at, o.leased_until, o.hinted_at, o.hints
         FROM portcullis.batch o
-        WHERE o.run_id = r.run_id AND o.queue = w.queue AND o.state = 'open' AND o.next_at <= now()
+        WHERE o.run_id = r.run_id AND o.queue = w.queue AND o.state = 'open' AND o.next_at <= now() + interval '5 seconds'
           -- Sessions come first: no letter of the run while one of its batches to enforce is open.
           AND (o.stage <> 'notice' OR NOT EXISTS (
                    SELECT FROM portcullis.batch e
