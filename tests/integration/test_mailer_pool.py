@@ -231,6 +231,21 @@ async def test_while_the_relay_is_away_letters_come_back_at_once() -> None:
     assert (receipt.stage, receipt.code, receipt.enhanced) == (SmtpStage.CONNECT, 554, "5.3.2")
 
 
+async def test_why_the_relay_is_away_names_no_recipient() -> None:
+    """It becomes every waiting letter's reason, other organizations' too."""
+    rule = Rule(stage=Stage.RCPT, reply="454 4.7.1 <first@secret.example>: relay access denied")
+    async with Relay([rule]) as relay:
+        mailer = a_mailer(relay, connections=1)
+        recorder = await send(mailer, some_envelopes(40))
+        await mailer.aclose()
+    trouble = mailer.status().trouble
+    assert trouble is not None
+    assert (trouble.receipt.code, trouble.receipt.text) == (454, "")
+    reasons = [receipt.text for _, receipt in recorder.receipts]
+    assert reasons.count("") >= 30
+    assert sum("secret" in reason for reason in reasons) <= 6
+
+
 async def test_one_probe_tries_a_relay_that_was_away_and_success_lets_all_go_on() -> None:
     breaker = RelayBreaker(first_seconds=0.1)
     async with Relay([Rule(stage=Stage.CONNECT, reply="421 4.3.2 not now")]) as relay:

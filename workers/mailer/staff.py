@@ -17,6 +17,7 @@ from workers.mailer.breaker import BreakerState, RelayBreaker
 from workers.mailer.concurrency import Concurrency
 from workers.mailer.connection import NotConnectedError, Opened
 from workers.mailer.pace import Pace
+from workers.mailer.replies import SETTING_UP
 from workers.mailer.terms import Terms
 from workers.mailer.transaction import Transactions
 from workers.mailer.turns import Turns
@@ -198,6 +199,7 @@ class Staff:
         self.call_soon()
 
     def _trip(self, receipt: Receipt) -> None:
+        receipt = _impersonal(receipt)
         if not self.breaker.trip(receipt):
             return
         log.warning(
@@ -208,7 +210,7 @@ class Staff:
             enhanced=receipt.enhanced,
             seconds=self.breaker.retry_in_seconds,
         )
-        self.turns.give_all_back(replace(receipt, scope=Scope.RELAY))
+        self.turns.give_all_back(receipt)
         self._leaving |= self._connections
         self._connections.clear()
         self._hungry.clear()
@@ -223,6 +225,12 @@ class Staff:
             if handle is not None:
                 handle.cancel()
         self._call = self._later = None
+
+
+def _impersonal(receipt: Receipt) -> Receipt:
+    """Leave out words that may name one letter's recipient: this becomes every waiting letter's reason, and a line on a status page."""
+    personal = receipt.code is not None and receipt.stage not in SETTING_UP
+    return replace(receipt, text="") if personal else receipt
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:

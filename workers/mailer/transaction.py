@@ -25,8 +25,8 @@ Expect = Callable[[int, bytes], None]
 
 START_INPUT = 354
 CLOSING = 421
-OK, INTERMEDIATE = 200, 300
-"""Success is what lies between them; spelled out where every letter passes, a call less."""
+OK, INTERMEDIATE, REFUSED = 200, 300, 400
+"""Success is what lies between the first two; spelled out where every letter passes, a call less."""
 UNLIMITED = -1
 
 
@@ -186,6 +186,9 @@ class Transactions(asyncio.Protocol):
         self._advance()
 
     def _dot(self, code: int, text: bytes) -> None:
+        if INTERMEDIATE <= code < REFUSED:
+            self._break("the relay's answer to the final dot is out of step")
+            return
         letter, self._dotted = self._dotted, None
         if letter is None:
             return
