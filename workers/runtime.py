@@ -17,7 +17,7 @@ from dramatiq import Broker, Middleware, Worker
 
 from jobs import resources
 from jobs.keys import Purpose
-from jobs.letters import Composer
+from jobs.letters import Branding, Composer, catalogues
 from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
 from jobs.routing import NOTIFY_QUEUE
@@ -115,9 +115,21 @@ class Runtime:
 
 
 def compose_for(settings: Settings) -> Composer:
-    """Return the composer that the configuration asks for."""
+    """Return the composer that the configuration asks for.
+
+    Raises:
+        Unbranded, BrokenCatalogue: What the letters look like, or a translation, has changed for the worse since the settings were read.
+    """
+    catalogues.load_all()
     key = settings.key_ring.current(Purpose.MESSAGE_ID)
-    return Composer(mail_from=settings.mail_from, app_url=settings.app_url, message_id_key=key.secret, message_id_key_id=key.id)
+    return Composer(
+        mail_from=settings.mail_from,
+        app_url=settings.app_url,
+        run_url=settings.run_url,
+        message_id_key=key.secret,
+        message_id_key_id=key.id,
+        branding=Branding.read(settings.branding_words),
+    )
 
 
 async def _announce(pool: Pool, station: Station) -> None:

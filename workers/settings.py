@@ -120,6 +120,26 @@ def _is_web_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _fits_letters(word: str) -> AfterValidator:
+    """Let the letters judge what they are given to look like; each fault comes by itself."""
+
+    def check(value: str) -> str:
+        from jobs.letters.branding import Branding, Unbranded  # noqa: PLC0415 -- templates are for who brands; others start quicker
+
+        try:
+            branding = Branding.read({word: value})
+        except Unbranded as unfit:
+            raise ValueError(*unfit.faults) from None
+        if branding.templates:
+            from jobs.letters import rehearsal  # noqa: PLC0415 -- as above
+
+            if faults := list(rehearsal.faults(branding)):
+                raise ValueError(*faults)
+        return value
+
+    return AfterValidator(check)
+
+
 PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _is_url("redis", "rediss", "unix")]
 Rate = Annotated[float, Field(ge=0)]
@@ -142,7 +162,7 @@ class Environment(BaseModel):
         try:
             return cls.model_validate({name: value for name, value in given.items() if value})
         except ValidationError as error:
-            raise ConfigurationError([_sentence(fault) for fault in error.errors()]) from None
+            raise ConfigurationError([line for fault in error.errors() for line in _sentences(fault)]) from None
 
 
 class DatabaseSettings(Environment):
@@ -186,10 +206,30 @@ class KeySettings(Environment):
         return KeyRing.parse(self.keys.get_secret_value())
 
 
-class Settings(KeySettings, RelaySettings, RedisSettings, DatabaseSettings):
-    """The whole configuration. Rates are letters per second, 0 means off."""
+class LetterSettings(Environment):
+    """What letters look like, and where they lead. Colours: `link=#7a1fa2, button=#7a1fa2`; their names are `jobs.letters.colours`'."""
 
     app_url: Annotated[str, AfterValidator(_is_web_url)] = Field(alias="APP_URL")
+
+    product_name: Annotated[str | None, _fits_letters("product_name")] = Field(default=None, alias="PORTCULLIS_PRODUCT_NAME")
+    logo_text: Annotated[str | None, _fits_letters("logo_text")] = Field(default=None, alias="PORTCULLIS_LOGO_TEXT")
+    colours: Annotated[str | None, _fits_letters("colours")] = Field(default=None, alias="PORTCULLIS_COLOURS")
+    dark_colours: Annotated[str | None, _fits_letters("dark_colours")] = Field(default=None, alias="PORTCULLIS_DARK_COLOURS")
+    support_address: Annotated[str | None, _fits_letters("support_address")] = Field(default=None, alias="PORTCULLIS_SUPPORT_ADDRESS")
+    legal_line: Annotated[str | None, _fits_letters("legal_line")] = Field(default=None, alias="PORTCULLIS_LEGAL_LINE")
+    templates: Annotated[str | None, _fits_letters("templates")] = Field(default=None, alias="PORTCULLIS_TEMPLATES")
+    run_url: Annotated[str | None, AfterValidator(_is_web_url)] = Field(default=None, alias="PORTCULLIS_RUN_URL")
+    """Where the report leads; `{run_id}` in it is replaced."""
+
+    @property
+    def branding_words(self) -> Mapping[str, str]:
+        """What `jobs.letters.Branding.read` makes a branding of."""
+        words = ("product_name", "logo_text", "colours", "dark_colours", "support_address", "legal_line", "templates")
+        return {word: value for word in words if (value := getattr(self, word)) is not None}
+
+
+class Settings(LetterSettings, KeySettings, RelaySettings, RedisSettings, DatabaseSettings):
+    """The whole configuration. Rates are letters per second, 0 means off."""
 
     relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")
     organization_rate: Rate = Field(default=0, alias="PORTCULLIS_ORGANIZATION_RATE")
@@ -202,8 +242,10 @@ class Settings(KeySettings, RelaySettings, RedisSettings, DatabaseSettings):
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
 
 
-def _sentence(fault: Any) -> str:
+def _sentences(fault: Any) -> list[str]:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
-        return f"{name} is missing; the README's table of settings says what it is for"
-    return f"{name}: {str(fault['msg']).removeprefix('Value error, ')}"
+        return [f"{name} is missing; the README's table of settings says what it is for"]
+    raised = fault.get("ctx", {}).get("error")
+    reasons = raised.args if type(raised) is ValueError else [str(fault["msg"]).removeprefix("Value error, ")]
+    return [f"{name}: {reason}" for reason in reasons]

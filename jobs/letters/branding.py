@@ -4,9 +4,10 @@ A letter that nobody can read, or that misses a fact, is worse than one without 
 first letter is written, with every fault at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from jobs.domain.addresses import Unaddressable, to_mailbox
 from jobs.domain.names import clean_name
@@ -47,6 +48,27 @@ class Branding:
     """A folder laid out as `email_templates`; a file in it replaces the one of the same name, all others stay.
     Sentences of its own are translated in its own `locales/<tag>.po`."""
 
+    @classmethod
+    def read(cls, words: Mapping[str, str]) -> Self:
+        """Return the branding that words describe, as an environment has them; what is not named keeps its default.
+
+        `colours` and `dark_colours` change single colours (`Palette.changed`); every other key is a field's name.
+
+        Raises:
+            Unbranded: With every fault at once.
+        """
+        light, faults = _palette(LIGHT, words, "colours", "light colours")
+        dark, more = _palette(DARK, words, "dark_colours", "dark colours")
+        plain = {name: words.get(name) for name in ("product_name", "logo_text", "support_address", "legal_line")}
+        folder = words.get("templates")
+        try:
+            made = cls(**plain, light=light, dark=dark, templates=Path(folder) if folder else None)
+        except Unbranded as unfit:
+            raise Unbranded([*faults, *more, *unfit.faults]) from None
+        if faults or more:
+            raise Unbranded([*faults, *more])
+        return made
+
     def __post_init__(self) -> None:
         if faults := list(self._faults()):
             raise Unbranded(faults)
@@ -61,9 +83,16 @@ class Branding:
         if self.support_address is not None:
             try:
                 to_mailbox(self.support_address)
-            except Unaddressable as refused:
-                yield f"support_address: {refused}"
+            except Unaddressable:
+                yield f"support_address must be an email address such as help@example.com, not {self.support_address!r}"
         if self.templates is not None and not self.templates.is_dir():
             yield f"templates: {self.templates} is not a folder"
         elif self.templates is not None:
             yield from (f"templates: {fault}" for fault in own_templates.faults(self.templates))
+
+
+def _palette(base: Palette, words: Mapping[str, str], key: str, name: str) -> tuple[Palette, list[str]]:
+    try:
+        return base.changed(words.get(key, "")), []
+    except ValueError as unknown:
+        return base, [f"{name}: {fault}" for fault in unknown.args]

@@ -4,6 +4,8 @@ Adding a language is adding `email_templates/locales/<tag>.po`. English needs no
 in memory when its language is first asked for, so that no binary has to be kept beside its source.
 """
 
+import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
@@ -12,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 
@@ -27,6 +30,7 @@ class BrokenCatalogue(ValueError):  # noqa: N818 - named by what happens next, a
 
 
 _FOLDER = files("email_templates") / "locales"
+_PLACEHOLDER = re.compile(r"%\(([a-z_]+)\)s")
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +41,7 @@ def languages() -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def translations(language: str, own: Path | None = None) -> NullTranslations:
-    """Return the catalogue of one of `languages()`; English has an empty one.
+    """Return the catalogue of one of `languages()`; English has an empty one. Every sentence in it can be filled in.
 
     `own` is a folder like `email_templates`; sentences in its `locales` come first, those of the package behind them.
 
@@ -52,6 +56,16 @@ def translations(language: str, own: Path | None = None) -> NullTranslations:
     return first
 
 
+def load_all() -> None:
+    """Load every catalogue of the package, so that a broken one is known before a run and not in the middle of it.
+
+    Raises:
+        BrokenCatalogue: A file cannot be read as a catalogue.
+    """
+    for language in languages():
+        translations(language)
+
+
 def _compiled(file: Traversable, language: str) -> NullTranslations:
     if not file.is_file():
         return NullTranslations()
@@ -60,9 +74,26 @@ def _compiled(file: Traversable, language: str) -> NullTranslations:
         compiled = BytesIO()
         write_mo(compiled, catalogue)
         compiled.seek(0)
-        return GNUTranslations(compiled)
+        translated = GNUTranslations(compiled)
     except (ValueError, PoFileError) as error:
         raise BrokenCatalogue(str(file), str(error)) from error
+    if unfit := next(_unfit(catalogue), None):
+        raise BrokenCatalogue(str(file), unfit)
+    return translated
+
+
+def _unfit(catalogue: Catalog) -> Iterator[str]:
+    """Say which sentences could not be filled in, each in the middle of a run: a placeholder of no such name, a bare `%`."""
+    for message in catalogue:
+        known = set(_PLACEHOLDER.findall(" ".join(_forms(message.id))))
+        for form in _forms(message.string) if message.id else ():
+            if set(_PLACEHOLDER.findall(form)) - known or "%" in _PLACEHOLDER.sub("", form).replace("%%", ""):
+                places = ", ".join(f"%({name})s" for name in sorted(known)) or "no placeholder"
+                yield f"“{form}” cannot be filled in; its sentence has {places}, and a per cent sign is written %%"
+
+
+def _forms(text: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text or ())
 
 
 def direction(language: str) -> str:

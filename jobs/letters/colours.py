@@ -6,7 +6,8 @@ in all of them. Contrast is computed as WCAG 2.2 defines it (1.4.3); 4.5 is its 
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 LEAST_CONTRAST = 4.5
 
@@ -28,6 +29,18 @@ class Palette:
     link: str
     button: str
     on_button: str
+
+    def changed(self, text: str) -> Self:
+        """Return this palette with what `link=#7a1fa2, button=#7a1fa2` names in place of its own. Colours are judged by `faults`.
+
+        Raises:
+            ValueError: A name that no colour here has, or no name; every one of them, an argument each.
+        """
+        pairs = [(name.strip(), value.strip()) for name, _, value in (pair.partition("=") for pair in text.split(",") if pair.strip())]
+        names = {field.name for field in fields(self)}
+        if unknown := [name for name, _ in pairs if name not in names]:
+            raise ValueError(*(f"{name!r} is none of {', '.join(sorted(names))}; write link=#1c54c4, button=#1c54c4" for name in unknown))
+        return replace(self, **dict(pairs))
 
     def faults(self) -> Iterator[str]:
         """Say what makes this palette unfit: what is no colour, else which pair is too faint, as it is or inverted."""

@@ -37,7 +37,7 @@ class Composer:
 
     `mail_from` is a mailbox with or without a name. `message_id_key` is the secret behind Message-IDs, `message_id_key_id` its public
     id: both of the run, so that a retry after a rotation repeats the id. `product_name` is what members call the app, by default
-    the host of `app_url`. `run_url` is where the report leads, `{run_id}` in it replaced; by default `app_url`.
+    the host of `app_url`. `run_url` is where the report leads, `{run_id}` in it replaced; without it the report names the run only.
 
     Raises:
         ValueError: `mail_from` is no ASCII mailbox, or the key is unfit.
@@ -62,7 +62,7 @@ class Composer:
         self._ids = MessageIds(key=message_id_key, key_id=message_id_key_id, domain=domain)
         branding = branding or Branding()
         product = product_name or branding.product_name or urlsplit(app_url).netloc
-        self._house = House(product=product, app_url=app_url, run_url=run_url or app_url, branding=branding)
+        self._house = House(product=product, app_url=app_url, run_url=run_url, branding=branding)
         self._kept = lru_cache(maxsize=MOST_MOULDS)(self._keep)
 
     def compose(

@@ -75,7 +75,7 @@ class Report(Letter):
     """What became of everybody, for the administrator who switched."""
 
     run: int
-    run_url: Link
+    run_url: Link | None
     members: int
     verdicts: Mapping[str, int]
     """By every word of `Verdict`."""

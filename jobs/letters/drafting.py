@@ -30,7 +30,7 @@ class House:
 
     product: str
     app_url: str
-    run_url: str
+    run_url: str | None
     """`{run_id}` in it is replaced."""
     branding: Branding
 
@@ -100,7 +100,7 @@ def _counted(occasion: Occasion, voice: Voice, house: House, totals: Totals) -> 
     gettext = translations(voice.language).gettext
     return {
         "run": occasion.run_id,
-        "run_url": Link(house.run_url.replace("{run_id}", str(occasion.run_id))),
+        "run_url": Link(house.run_url.replace("{run_id}", str(occasion.run_id))) if house.run_url else None,
         "members": totals.members,
         "verdicts": {verdict.value: totals.verdicts.get(verdict, 0) for verdict in Verdict},
         "sessions_ended": totals.sessions_ended,

@@ -49,6 +49,7 @@ def write_gallery(
         message_id_key=b"gallery",
         message_id_key_id="gallery",
         product_name=product_name,
+        run_url="https://ops.northwind.example/runs/{run_id}",
         branding=branding,
     )
     letters = list(_all(composer))

@@ -45,7 +45,12 @@ def totals_for(kind: LetterKind) -> Totals | None:
     return TOTALS if kind is LetterKind.REPORT else None
 
 
-def write_sample(composer: Composer, kind: LetterKind, language: str, *, address: str | None = None, dated: datetime = DATED) -> Composed:
-    """Return the sample letter of a kind in a language, addressed to the sample member or to `address`."""
-    addressee = replace(ADDRESSEE, locale=language, address=address or ADDRESSEE.address)
-    return composer.compose(kind, OCCASION, addressee, slot="notice", dated=dated, totals=totals_for(kind))
+def write_sample(
+    composer: Composer, kind: LetterKind, language: str, *, address: str | None = None, sparse: bool = False, dated: datetime = DATED
+) -> Composed:
+    """Return the sample letter of a kind in a language, to the sample member or to `address`; `sparse`: without what may be missing."""
+    occasion = Occasion(run_id=OCCASION.run_id, organization_id=OCCASION.organization_id, requested_at=OCCASION.requested_at)
+    addressee = Addressee(member_id=ADDRESSEE.member_id, address=address or ADDRESSEE.address, locale=language)
+    if not sparse:
+        occasion, addressee = OCCASION, replace(ADDRESSEE, locale=language, address=addressee.address)
+    return composer.compose(kind, occasion, addressee, slot="notice", dated=dated, totals=totals_for(kind))

@@ -2,13 +2,14 @@
 
 import email
 import email.policy
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobs.domain.letters import LetterKind
-from jobs.letters import Composer
+from jobs.letters import Composer, rehearsal
 from jobs.letters.branding import Branding, Unbranded
 from jobs.letters.catalogues import languages
 from jobs.letters.colours import DARK, LIGHT, contrast, inverted
@@ -63,6 +64,22 @@ def test_all_faults_come_at_once() -> None:
         )
     assert [fault.split(":")[0].split(" must")[0] for fault in caught.value.faults] == [
         *["light colours", "dark colours", "product_name", "logo_text", "legal_line", "support_address", "templates"]
+    ]
+
+
+def test_words_change_what_they_name_and_leave_the_rest() -> None:
+    read = Branding.read({"product_name": "Sesame", "colours": "link=#7a1fa2, button=#5b1a7a,", "dark_colours": " line = #000000 "})
+    assert read == Branding(
+        product_name="Sesame", light=replace(LIGHT, link="#7a1fa2", button="#5b1a7a"), dark=replace(DARK, line="#000000")
+    )
+    assert Branding.read({}) == Branding()
+
+
+def test_all_faults_of_words_come_at_once() -> None:
+    with pytest.raises(Unbranded) as caught:
+        Branding.read({"colours": "lnk=#7a1fa2, #7a1fa2", "dark_colours": "link=blue", "support_address": "nobody", "legal_line": "\u200b"})
+    assert [fault.split(" is none of")[0].split(" must")[0] for fault in caught.value.faults] == [
+        *["light colours: 'lnk'", "light colours: '#7a1fa2'", "dark colours: link", "legal_line", "support_address"]
     ]
 
 
@@ -132,6 +149,12 @@ def test_a_sentence_of_ones_own_is_translated_by_a_catalogue_of_ones_own(tmp_pat
         ("_base/layout.txt", "{{ member_kind }}", r"_base/layout\.txt: member_kind is not a variable"),
         ("protected/subject.txt", "{% trans %}Hi{% endtrans %}", r"“Hi” has no translation in locales/ar\.po"),
         ("locales/de.po", 'msgid "x', r"locales/de\.po: .* is no usable catalogue"),
+        (
+            "locales/de.po",
+            'msgid "Hello %(name)s,"\nmsgstr "Hallo %(nmae)s,"',
+            r"locales/de\.po: .*“Hallo %\(nmae\)s,” cannot be filled in; its sentence has %\(name\)s",
+        ),
+        ("locales/de.po", 'msgid "Hello,"\nmsgstr "100 % hallo,"', r"cannot be filled in; .* a per cent sign is written %%"),
         ("locales/tlh.po", "", r"locales/tlh\.po: letters are written in ar, de, en"),
     ],
 )
@@ -150,3 +173,24 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     a_file(tmp_path, "protected/subject.txt", "Schöne Grüße", "latin-1")
     with pytest.raises(Unbranded, match=r"protected/subject\.txt: is not UTF-8"):
         Branding(templates=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("protected/subject.txt", "{% if False %}x{% endif %}", r"^protected: the subject is empty"),
+        ("protected/body.txt", " \n", r"^protected: the letter is empty"),
+        ("protected/body.txt", "{{ colours.pgae }}", r"^protected: no letter can be written: .*no attribute 'pgae'"),
+        ("exempt/body.html", "{{ decided_by.upper() }}", r"^exempt: no letter can be written: 'None' has no attribute 'upper'"),
+        ("report/body.txt", "{{ members / 0 }}", r"^report: no letter can be written: division by zero"),
+        ("lifted/body.html", "{{ 'x' * 40001 }}", r"^lifted: the HTML has .* octets; at most 40,000"),
+    ],
+)
+def test_what_only_writing_finds_is_found_by_a_rehearsal(tmp_path: Path, name: str, content: str, fault: str) -> None:
+    a_file(tmp_path, name, content)
+    [found] = rehearsal.faults(Branding(templates=tmp_path))
+    assert re.search(fault, found)
+
+
+def test_a_rehearsal_of_our_own_templates_finds_nothing() -> None:
+    assert list(rehearsal.faults(Branding())) == []

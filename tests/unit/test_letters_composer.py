@@ -156,6 +156,12 @@ def test_a_report_without_anything_to_do_says_so() -> None:
     assert replace(TOTALS, unreachable=(), unreachable_more=0) != nothing
 
 
+def test_a_report_without_an_address_for_the_run_names_the_run_and_links_nowhere() -> None:
+    content = written(LetterKind.REPORT).decode().replace("=\r\n", "")
+    assert "This was run 42;" in content
+    assert content.count("https://") == content.count("https://help.northwind.example")
+
+
 @pytest.mark.parametrize("sender", ["", "nobody", "a@", "Ä <ä@example.com>"])
 def test_a_sender_that_is_no_mailbox_is_refused_at_once(sender: str) -> None:
     with pytest.raises(ValueError, match="not a mailbox to send from"):

@@ -85,3 +85,7 @@ def test_a_broken_catalogue_is_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "locales" / "de.po").write_text('msgid "Hello,"\nGuten Tag\n')
     with pytest.raises(BrokenCatalogue, match=r"locales/de\.po is no usable catalogue: .+"):
         translations("de", tmp_path)
+
+
+def test_every_catalogue_of_ours_can_be_loaded() -> None:
+    catalogues.load_all()

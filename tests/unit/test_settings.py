@@ -2,9 +2,13 @@
 
 import base64
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from jobs.domain.letters import LetterKind
+from jobs.letters.samples import write_sample
+from workers.runtime import compose_for
 from workers.settings import (
     ConfigurationError,
     DatabaseSettings,
@@ -106,6 +110,74 @@ def test_no_secret_is_in_a_fault(name: str, value: str) -> None:
     told = fault(name, value)
     assert CANARY not in told
     assert RING.partition(":")[2] not in told
+
+
+BRANDED = {
+    "PORTCULLIS_PRODUCT_NAME": "Sesame",
+    "PORTCULLIS_LOGO_TEXT": "SESAME",
+    "PORTCULLIS_COLOURS": "link=#7a1fa2, button=#7a1fa2",
+    "PORTCULLIS_DARK_COLOURS": "link=#d6a8ff",
+    "PORTCULLIS_SUPPORT_ADDRESS": "help@sesame.example",
+    "PORTCULLIS_LEGAL_LINE": "Sesame GmbH, HRB 1",
+}
+
+
+def test_what_letters_look_like_is_read_from_the_environment(tmp_path: Path) -> None:
+    environment = {**WHOLE, **BRANDED, "PORTCULLIS_TEMPLATES": str(tmp_path), "PORTCULLIS_RUN_URL": "https://ops.example.com/runs/{run_id}"}
+    settings = Settings.load(environment)
+    composer = compose_for(settings)
+    said = {kind: write_sample(composer, kind, "en").content.decode().replace("=\r\n", "") for kind in LetterKind}
+    for told in ("SESAME", "open Sesame the way you always do", "#7a1fa2", "#d6a8ff", "help@sesame.example", "Sesame GmbH, HRB 1"):
+        assert told in said[LetterKind.SIGNED_OUT].replace("=3D", "=").replace("<bdi>", "").replace("</bdi>", "")
+    assert "https://ops.example.com/runs/42" in said[LetterKind.REPORT]
+
+
+def test_without_branding_letters_are_ours() -> None:
+    assert Settings.load(WHOLE).branding_words == {}
+    assert "app.example.com" in write_sample(compose_for(Settings.load(WHOLE)), LetterKind.PROTECTED, "en").content.decode()
+
+
+def test_every_fault_of_what_letters_look_like_comes_at_once_under_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "protected").mkdir()
+    (tmp_path / "protected" / "subject.txt").write_text("{{ orgnization }} {{ nmae }}")
+    (tmp_path / "locales").mkdir()
+    (tmp_path / "locales" / "de.po").write_text('msgid "x')
+    given = {
+        **WHOLE,
+        "PORTCULLIS_RELAY_RATE": "-1",
+        "PORTCULLIS_PRODUCT_NAME": "\u200b",
+        "PORTCULLIS_LOGO_TEXT": "x" * 61,
+        "PORTCULLIS_COLOURS": "link=#99bbff, buton=#000000",
+        "PORTCULLIS_DARK_COLOURS": "link=#333333",
+        "PORTCULLIS_SUPPORT_ADDRESS": "help",
+        "PORTCULLIS_LEGAL_LINE": "two\nlines",
+        "PORTCULLIS_TEMPLATES": str(tmp_path),
+    }
+    told = faults(given)
+    for name in (*BRANDED, "PORTCULLIS_TEMPLATES", "PORTCULLIS_RELAY_RATE"):
+        assert any(line.startswith(f"{name}: ") for line in told), name
+    assert "'buton' is none of button, card, line, link, on_button, page, quiet, text" in "\n".join(told)
+    for part in ("orgnization is not a variable", "nmae is not a variable", "is no usable catalogue"):
+        assert len([line for line in told if line.startswith("PORTCULLIS_TEMPLATES: templates: ") and part in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORTCULLIS_COLOURS", "button=#ff9900", "on_button #ffffff on button #ff9900 has a contrast of 2.14"),
+        ("PORTCULLIS_COLOURS", "button=orange", "button must be a colour such as #1c54c4"),
+        ("PORTCULLIS_TEMPLATES", "/nowhere/at/all", "is not a folder"),
+        ("PORTCULLIS_RUN_URL", "ops.example.com", "must be a web address"),
+    ],
+)
+def test_a_look_that_does_not_hold_is_refused(name: str, value: str, said: str) -> None:
+    assert said in fault(name, value)
+
+
+def test_templates_are_rehearsed_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "lifted").mkdir()
+    (tmp_path / "lifted" / "body.html").write_text("{{ colours.pgae }}")
+    assert "lifted: no letter can be written" in fault("PORTCULLIS_TEMPLATES", str(tmp_path))
 
 
 @pytest.mark.parametrize("value", ["mysql://db/app", "db.example.com", "sqlite:///x"])
