@@ -7,6 +7,7 @@ the claim's token; a crash owes again what was on its way and not recorded, with
 """
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -45,8 +46,9 @@ STAY_SECONDS = 0.05
 TURN_SECONDS = 0.5
 """How long a batch that a limit holds back is away: less than a limiter's burst, or part of the rate would be lost."""
 
-ASIDE_SECONDS = 6.0
-"""How long a batch is away whose letters wait for their recipient domains alone: it leaves the conductor's window to others."""
+ASIDE_SECONDS = ((10, 0.5), (1, 2.0), (0, 10.0))
+"""How long a batch makes room for others whose letters wait for their recipient domains alone, by the letters that left this time: a few
+batches come often and use up what a domain takes, the rest look in now and then."""
 
 AWAY_SECONDS = 5.0
 """How long a batch is away, at most, while the relay is: it keeps its place in the window, so that not every batch comes to ask."""
@@ -58,16 +60,18 @@ class Turn:
 
     letters: int = 0
     wait_seconds: float = 0.0
+    holds_place: bool = True
     reason: str | None = None
     fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leave:
-    """What the limiter allows: these members (`None`: whoever is next), and how long the others should be away (0: none is held back)."""
+    """What the limiter allows: these members (`None`: whoever is next), and when more (0: nobody is held back)."""
 
     members: list[MemberId] | None = None
     wait_seconds: float = 0.0
+    domains_only: bool = False
 
 
 async def notify(resources: Resources, claim: Claim) -> None:
@@ -89,7 +93,7 @@ async def notify(resources: Resources, claim: Claim) -> None:
         return
     if claim.stage is Stage.NOTICE:
         await deliveries.part_deferred(resources.pool, claim)
-    closed = await deliveries.close(resources.pool, claim, seconds=turn.wait_seconds, error=turn.reason)
+    closed = await deliveries.close(resources.pool, claim, seconds=turn.wait_seconds, holds_place=turn.holds_place, error=turn.reason)
     log.info("batch_notified", letters=turn.letters, is_done=closed.is_done, owed=closed.owed, deferred=closed.deferred)
 
 
@@ -115,11 +119,20 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         if wave.faults:
             return Turn(letters=letters, fault=wave.faults[0])
         if leave.wait_seconds and wave.letters < WORTH_STAYING:
-            return Turn(letters=letters, wait_seconds=leave.wait_seconds)
+            return _away(leave, letters)
         if not wave.letters or clock() > end:
             return Turn(letters=letters)
         if leave.wait_seconds:
             await asyncio.sleep(STAY_SECONDS)
+
+
+def _away(leave: Leave, letters: int) -> Turn:
+    """Return for how long a batch that a limit holds back gives up its turn."""
+    if not leave.domains_only:
+        return Turn(letters=letters, wait_seconds=max(leave.wait_seconds, TURN_SECONDS))
+    aside = next(seconds for least, seconds in ASIDE_SECONDS if letters >= least)
+    jitter = 0.75 + 0.5 * random.random()  # noqa: S311 -- no secret
+    return Turn(letters=letters, wait_seconds=aside * jitter, holds_place=False)
 
 
 async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leave) -> Wave:
@@ -146,8 +159,7 @@ async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> Leave:
         if left[domain] > 0:
             left[domain] -= 1
             chosen.append(member)
-    away = ASIDE_SECONDS if grant.domains_only else TURN_SECONDS
-    return Leave(members=chosen, wait_seconds=max(grant.wait_seconds, away) if grant.wait_seconds else 0.0)
+    return Leave(members=chosen, wait_seconds=grant.wait_seconds, domains_only=grant.domains_only)
 
 
 def _domain(address: str | None) -> str:

@@ -175,8 +175,10 @@ async def _record(db: Database, settled: Sequence[Settled]) -> int:
     return sum(row["letters"] for row in rows)
 
 
-async def close(db: Database, claim: Claim, *, seconds: float, error: str | None = None) -> Closed:
+async def close(db: Database, claim: Claim, *, seconds: float, holds_place: bool = True, error: str | None = None) -> Closed:
     """Close a batch of letters, or give it back until its next letter is due, at the earliest in `seconds`.
+
+    `holds_place`: whether it keeps its place in the conductor's window while it waits.
 
     Raises:
         Obsolete: The claim is stale.
@@ -191,6 +193,7 @@ async def close(db: Database, claim: Claim, *, seconds: float, error: str | None
         claim.high,
         timedelta(seconds=seconds),
         error,
+        holds_place,
     )
     if row is None:
         raise Obsolete(claim.batch_id)

@@ -8,12 +8,13 @@
 -- $6  portcullis.member_id  first member behind the range; null: open
 -- $7  interval              how long the next try must wait at least
 -- $8  text                  why it waits, in words; null clears it
+-- $9  boolean               whether it keeps its place in the window meanwhile
 --
 -- No row: the claim is stale, nothing was written.
 UPDATE portcullis.batch b
 SET state = CASE WHEN b.owed + b.sending + b.deferred = 0 THEN 'done' ELSE 'open' END,
     done_at = CASE WHEN b.owed + b.sending + b.deferred = 0 THEN clock_timestamp() END,
-    leased_until = NULL, holder = NULL, hinted_at = NULL, hints = 0, error = $8,
+    leased_until = NULL, holder = NULL, hinted_at = NULL, hints = 0, error = $8, holds_place = $9,
     attempts = 0,
     next_at = greatest(now() + $7::interval, CASE WHEN b.owed + b.deferred = 0 THEN now() ELSE (
         SELECT min(d.next_at) FROM portcullis.delivery d

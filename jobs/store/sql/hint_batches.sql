@@ -6,7 +6,8 @@
 --
 -- Organizations take turns: each one's first batch comes before anybody's second. A window is twice the worker threads of its queue,
 -- so that one organization keeps all of them busy and still leaves no queue behind which another would wait. What is due within five
--- seconds keeps its place: a batch that a limit or the relay holds back must not let every other one come and ask as well.
+-- seconds keeps its place: a batch that a limit or the relay holds back must not let every other one come and ask as well. One whose
+-- letters wait for their recipient domains alone makes room, because the letters of others may leave.
 WITH windows AS MATERIALIZED (
     SELECT q.queue, greatest($1::integer, coalesce((
                SELECT 2 * sum(w.threads) FROM portcullis.worker w
@@ -22,7 +23,7 @@ WITH windows AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT o.batch_id, o.urgency, o.next_at, o.leased_until, o.hinted_at, o.hints
         FROM portcullis.batch o
-        WHERE o.run_id = r.run_id AND o.queue = w.queue AND o.state = 'open' AND o.next_at <= now() + interval '5 seconds'
+        WHERE o.run_id = r.run_id AND o.queue = w.queue AND o.state = 'open' AND o.next_at <= CASE WHEN o.holds_place THEN now() + interval '5 seconds' ELSE now() END
           -- Sessions come first: no letter of the run while one of its batches to enforce is open.
           AND (o.stage <> 'notice' OR NOT EXISTS (
                    SELECT FROM portcullis.batch e

@@ -8,7 +8,7 @@
 --
 -- No row: the claim is stale, nothing was written.
 UPDATE portcullis.batch b
-SET leased_until = NULL, holder = NULL, hinted_at = NULL, hints = 0, next_at = now() + $3::interval, error = $5,
+SET leased_until = NULL, holder = NULL, hinted_at = NULL, hints = 0, holds_place = true, next_at = now() + $3::interval, error = $5,
     attempts = b.attempts - CASE WHEN $4 THEN 0 ELSE least(1, b.attempts) END
 WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
 RETURNING b.batch_id, pg_notify('portcullis', '') IS NULL AS is_told
