@@ -32,7 +32,7 @@ WITH held AS MATERIALIZED (
         $4::portcullis.organization_id, (SELECT coalesce(array_agg(j.member_id), '{}') FROM judged j WHERE j.verdict = 'unprotected'), true) e
 ), known AS MATERIALIZED (
     -- Empty, unless this is a sweep or a replay.
-    SELECT d.member_id, d.verdict, d.state = 'suppressed' AND d.reason = 'inactive' AS was_inactive
+    SELECT d.member_id, d.verdict, d.state = 'suppressed' AND d.reason IN ('inactive', 'left') AS was_away
     FROM portcullis.delivery d
     WHERE d.run_id = $3 AND d.slot = 'notice'
       AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
@@ -42,7 +42,7 @@ WITH held AS MATERIALIZED (
     SELECT nextval('portcullis.batch_batch_id_seq') AS urgent, nextval('portcullis.batch_batch_id_seq') AS other FROM held
 ), facts AS MATERIALIZED (
     SELECT j.member_id, j.verdict, coalesce(e.ended, 0)::integer AS ended, k.verdict AS verdict_before,
-           coalesce(k.was_inactive AND j.verdict <> 'inactive', false) AS is_back,
+           coalesce(k.was_away AND j.verdict <> 'inactive', false) AS is_back,
            CASE WHEN j.verdict = 'unprotected' THEN n.urgent ELSE n.other END AS notice
     FROM judged j
     CROSS JOIN numbers n
@@ -57,7 +57,7 @@ WITH held AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING batch_id, verdict, sessions_ended, state
 ), revised AS (
-    -- A letter that was decided stays; only who was inactive and is back is owed one after all.
+    -- A letter that was decided stays; only who was inactive or had left, and is back, is owed one after all.
     UPDATE portcullis.delivery d
     SET verdict = f.verdict, sessions_ended = d.sessions_ended + f.ended, changed_at = now(),
         state = CASE WHEN f.is_back THEN 'owed' ELSE d.state END,

@@ -1,5 +1,5 @@
 -- Claim the next letters of a batch: decide which letter each one is, freeze that and whom it goes to, and commit `sending` before
--- the first byte leaves. Whoever needs no letter any more is suppressed here.
+-- the first byte leaves. Whoever needs no letter any more is suppressed here; nothing of it is frozen, for they may come back.
 --
 -- $1   bigint                      batch
 -- $2   bigint                      token of the claim
@@ -23,7 +23,7 @@ WITH held AS MATERIALIZED (
       AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
     FOR UPDATE OF b
 ), due AS MATERIALIZED (
-    SELECT d.ctid AS place, d.member_id, d.state
+    SELECT d.ctid AS place, d.member_id, d.state, d.first_tried_at IS NULL AS is_new
     FROM portcullis.delivery d
     WHERE EXISTS (SELECT FROM held)
       AND d.run_id = $3 AND d.slot = $4 AND d.batch_id = $1
@@ -33,28 +33,28 @@ WITH held AS MATERIALIZED (
       AND ($9::portcullis.member_id[] IS NULL OR d.member_id = ANY ($9::portcullis.member_id[]))
     ORDER BY d.member_id LIMIT $8::integer
 ), judged AS MATERIALIZED (
-    SELECT due.place, due.state, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
+    SELECT due.place, due.state, due.is_new, m.user_id IS NOT NULL AS is_member, m.email, m.display_name, m.locale, m.time_zone, m.kind,
            portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind, h.exempt_kinds) AS verdict
     FROM due
     CROSS JOIN held h
     LEFT JOIN directory.member m ON m.organization_id = $5::portcullis.organization_id AND m.user_id = due.member_id
+), sorted AS (
+    SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive') AS is_spared FROM judged j
 ), marked AS (
     UPDATE portcullis.delivery d
-    SET state = CASE WHEN d.first_tried_at IS NULL AND (NOT j.is_member OR j.verdict = 'inactive')
-                     THEN 'suppressed' ELSE 'sending' END,
-        reason = CASE WHEN d.first_tried_at IS NOT NULL THEN d.reason
-                      WHEN NOT j.is_member THEN 'left' WHEN j.verdict = 'inactive' THEN 'inactive' END,
-        letter = coalesce(d.letter, portcullis.letter_for(j.verdict)),
-        recipient = CASE WHEN d.first_tried_at IS NULL THEN j.email ELSE d.recipient END,
-        display_name = CASE WHEN d.first_tried_at IS NULL THEN left(j.display_name, 200) ELSE d.display_name END,
-        locale = CASE WHEN d.first_tried_at IS NULL THEN left(j.locale, 100) ELSE d.locale END,
-        time_zone = CASE WHEN d.first_tried_at IS NULL THEN left(j.time_zone, 100) ELSE d.time_zone END,
-        kind = CASE WHEN d.first_tried_at IS NULL THEN left(j.kind, 100) ELSE d.kind END,
-        first_tried_at = coalesce(d.first_tried_at, now()),
+    SET state = CASE WHEN j.is_spared THEN 'suppressed' ELSE 'sending' END,
+        reason = CASE WHEN NOT j.is_new THEN d.reason WHEN j.is_spared THEN CASE WHEN j.is_member THEN 'inactive' ELSE 'left' END END,
+        letter = CASE WHEN j.is_spared THEN d.letter ELSE coalesce(d.letter, portcullis.letter_for(j.verdict)) END,
+        recipient = CASE WHEN j.is_new THEN j.email ELSE d.recipient END,
+        display_name = CASE WHEN j.is_new THEN left(j.display_name, 200) ELSE d.display_name END,
+        locale = CASE WHEN j.is_new THEN left(j.locale, 100) ELSE d.locale END,
+        time_zone = CASE WHEN j.is_new THEN left(j.time_zone, 100) ELSE d.time_zone END,
+        kind = CASE WHEN j.is_new THEN left(j.kind, 100) ELSE d.kind END,
+        first_tried_at = CASE WHEN j.is_spared THEN NULL ELSE coalesce(d.first_tried_at, now()) END,
         changed_at = now()
     -- By place, so that the plan does not hang on what the planner believes of a ledger that was empty a second ago. A row that
     -- somebody moves at this moment is passed over, and is next.
-    FROM judged j
+    FROM sorted j
     WHERE d.ctid = j.place
     RETURNING d.member_id, d.state, j.state AS state_before, d.letter, d.recipient, d.display_name, d.locale, d.time_zone, d.kind,
               d.first_tried_at, d.attempts, d.doubts
