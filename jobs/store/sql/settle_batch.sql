@@ -1,4 +1,5 @@
 -- Cancel the letters of one cancelled batch in the ledger; its counters were moved when it was cancelled, except for what was `sending`.
+-- That was left there by a mailer that was killed: nobody knows whether it arrived, and the ledger says so.
 --
 -- $1  bigint                batch
 -- $2  bigint                run
@@ -19,14 +20,16 @@ WITH held AS MATERIALIZED (
       AND d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1 AND d.state IN ('owed', 'deferred', 'sending')
       AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
       AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
-), cancelled AS (
-    UPDATE portcullis.delivery d SET state = 'cancelled', changed_at = now()
+), settled AS (
+    UPDATE portcullis.delivery d
+    SET state = CASE l.state WHEN 'sending' THEN 'uncertain' ELSE 'cancelled' END, changed_at = now()
     FROM letters l
     WHERE d.ctid = l.place
+    RETURNING l.state AS state_before
 )
 UPDATE portcullis.batch b
-SET done_at = clock_timestamp(), leased_until = NULL, sending = b.sending - counted.sending, cancelled = b.cancelled + counted.sending,
+SET done_at = clock_timestamp(), leased_until = NULL, sending = b.sending - counted.sending, uncertain = b.uncertain + counted.sending,
     token = b.token + 1
-FROM held h CROSS JOIN (SELECT count(*) FILTER (WHERE state = 'sending') AS sending FROM letters) counted
+FROM held h CROSS JOIN (SELECT count(*) FILTER (WHERE state_before = 'sending') AS sending FROM settled) counted
 WHERE b.batch_id = h.batch_id
 RETURNING counted.sending
