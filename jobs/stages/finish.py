@@ -48,12 +48,9 @@ async def finish(resources: Resources, claim: Claim) -> None:
 
 
 async def _sweep(resources: Resources, claim: Claim, members: list[MemberId]) -> None:
-    end: MemberId | None = members[0]
-    opened = 0
-    for member in members:
-        if end is None or (member < end and opened):  # type: ignore[operator]  # ids are ordered, whatever their type
-            continue
-        end = await runs.sweep_range(resources.pool, claim, member, size=RANGE)
+    covered = opened = 0
+    while covered < len(members):
+        covered += await runs.sweep_range(resources.pool, claim, members[covered : covered + RANGE], size=RANGE)
         opened += 1
     log.info("run_swept", members=len(members), batches=opened)
 

@@ -95,16 +95,16 @@ async def find_unfinished(db: Database, claim: Claim, *, limit: int) -> list[Mem
     return [row["user_id"] for row in rows]
 
 
-async def sweep_range(db: Database, claim: Claim, low: MemberId, *, size: int) -> MemberId | None:
-    """Open a batch to enforce over `size` members from `low` on; returns where it ends (`None`: open).
+async def sweep_range(db: Database, claim: Claim, members: Sequence[MemberId], *, size: int) -> int:
+    """Open a batch to enforce over `size` of the organization's members, from the first of `members` on; returns how many it covers.
 
     Raises:
         Obsolete: The claim is stale or the run is over.
     """
-    row = await db.fetchrow(SWEEP_RANGE, claim.batch_id, claim.token, claim.organization_id, low, size)
+    row = await db.fetchrow(SWEEP_RANGE, claim.batch_id, claim.token, claim.organization_id, list(members), size)
     if row is None:
         raise Obsolete(claim.batch_id)
-    return cast("MemberId | None", row["high"])
+    return cast("int", row["members"])
 
 
 async def find_unreachable(db: Database, claim: Claim, *, limit: int) -> list[dict[str, Any]]:
