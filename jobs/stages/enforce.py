@@ -31,5 +31,6 @@ async def enforce(resources: Resources, claim: Claim) -> None:
 
 
 async def _enforce(resources: Resources, claim: Claim) -> Enforced:
-    async with resources.pool.acquire() as connection, connection.transaction():
+    # Spelled out, in case the database's default is stricter: what is decided on is read after the lock was granted.
+    async with resources.pool.acquire() as connection, connection.transaction(isolation="read_committed"):
         return await runs.enforce(connection, claim)
