@@ -11,7 +11,7 @@ DOUBT_SECONDS = 30.0
 """How long after an answer that never came the letter is sent once more, with the same bytes."""
 
 FAULT_SECONDS = 60.0
-"""How long a letter rests after the relay refused the letter itself rather than its recipient."""
+"""How long a letter, and its batch, rests after the relay refused the letter itself rather than its recipient."""
 
 
 class Scope(StrEnum):
@@ -56,11 +56,11 @@ def settle(  # noqa: PLR0911 -- a table, one line an answer
         case Scope.RECIPIENT_FOR_NOW:
             return _deferral(attempts + 1, luck, words)
         case Scope.MESSAGE:
-            return Outcome(state=LetterState.OWED, reason=words, seconds=FAULT_SECONDS * (0.75 + 0.5 * luck))
+            return Outcome(state=_waiting(attempts), reason=words, seconds=FAULT_SECONDS)
         case Scope.RELAY | Scope.UNSENT:
-            return Outcome(state=LetterState.OWED, reason=words)
+            return Outcome(state=_waiting(attempts), reason=words)
         case Scope.UNCERTAIN if doubts == 0:
-            return Outcome(state=LetterState.OWED, reason=words, seconds=DOUBT_SECONDS, doubts=1)
+            return Outcome(state=_waiting(attempts), reason=words, seconds=DOUBT_SECONDS, doubts=1)
         case Scope.UNCERTAIN:
             return Outcome(state=LetterState.UNCERTAIN, reason=words, doubts=1)
         case _:
@@ -68,8 +68,11 @@ def settle(  # noqa: PLR0911 -- a table, one line an answer
 
 
 def _deferral(failures: int, luck: float, words: str | None) -> Outcome:
-    due = time_spent(failures)
-    if due > PATIENCE:
+    if time_spent(failures) > PATIENCE:
         return Outcome(state=LetterState.REFUSED, reason=words, attempts=1)
-    state = LetterState.DEFERRED if due > HOLD else LetterState.OWED
-    return Outcome(state=state, reason=words, seconds=next_rung(failures, luck), attempts=1)
+    return Outcome(state=_waiting(failures), reason=words, seconds=next_rung(failures, luck), attempts=1)
+
+
+def _waiting(failures: int) -> LetterState:
+    """Return how a letter waits after so many deferrals: what no longer holds the run does not hold it again for another reason."""
+    return LetterState.DEFERRED if time_spent(failures) > HOLD else LetterState.OWED

@@ -10,20 +10,22 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from jobs.domain.letters import LetterKind
-from jobs.errors import Deferred, Obsolete
+from jobs.domain.outcomes import FAULT_SECONDS
+from jobs.errors import Deferred
 from jobs.letters import Addressee, Occasion, Totals, Unaddressable, Unreachable
 from jobs.ports import Envelope
 from jobs.recorder import Reference, Wave
 from jobs.resources import Mail, Resources
 from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
+from jobs.store.database import WEATHER
 from jobs.store.deliveries import Letter, slot_of
 from jobs.store.ids import MemberId
 
@@ -172,7 +174,11 @@ async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter]) -> Wave
     occasion, totals = _occasion(claim), _totals(claim)
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
     envelopes = [envelope for envelope in composed if envelope is not None]
-    await mail.mailer.send(envelopes, mail.recorder, seconds=SLICE_SECONDS)
+    try:
+        await mail.mailer.send(envelopes, mail.recorder, seconds=SLICE_SECONDS)
+    except asyncio.CancelledError:
+        await wave.complete.wait()  # given back before its outcomes are written, the batch would be sent again
+        raise
     await wave.complete.wait()
     return wave
 
@@ -240,7 +246,7 @@ def _totals(claim: Claim) -> Totals | None:
 async def _hold_back(resources: Resources, claim: Claim, fault: str) -> None:
     """Stop sending this batch: the relay refuses the letter itself, and more of them would only hurt the sender's name."""
     log.error("letter_rejected", reason=fault)
-    await batches.release(resources.pool, claim, seconds=60.0, is_attempt=True, error=f"the relay refuses the letter: {fault}")
+    await batches.release(resources.pool, claim, seconds=FAULT_SECONDS, is_attempt=True, error=f"the relay refuses the letter: {fault}")
 
 
 @asynccontextmanager
@@ -250,8 +256,8 @@ async def _kept_alive(resources: Resources, claim: Claim) -> AsyncIterator[None]
     async def renew() -> None:
         while True:
             await asyncio.sleep(resources.lease.total_seconds() / 3)
-            if not await batches.renew(resources.pool, claim, resources.lease):
-                raise Obsolete(claim.batch_id)
+            with suppress(*WEATHER):
+                await batches.renew(resources.pool, claim, resources.lease)
 
     renewal = asyncio.create_task(renew())
     try:

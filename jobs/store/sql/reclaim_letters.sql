@@ -1,4 +1,5 @@
--- Owe again what a killed mailer left in `sending`: nobody knows whether it left, and a second letter is better than none.
+-- Owe again what a killed mailer left in `sending`: nobody knows whether it left, and a second letter is better than none. What its
+-- recipient had deferred is deferred again, and holds no run.
 --
 -- $1  bigint                batch
 -- $2  bigint                token of the claim
@@ -8,12 +9,13 @@
 --
 -- No row: the claim is stale, nothing was written.
 WITH held AS MATERIALIZED (
-    SELECT b.batch_id, b.run_id FROM portcullis.batch b
+    SELECT b.batch_id, b.run_id, CASE b.stage WHEN 'deferred' THEN 'deferred' ELSE 'owed' END AS state
+    FROM portcullis.batch b
     WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
     FOR UPDATE OF b
 ), reclaimed AS (
     UPDATE portcullis.delivery d
-    SET state = 'owed', next_at = now(), changed_at = now()
+    SET state = h.state, next_at = now(), changed_at = now()
     FROM held h
     WHERE d.run_id = h.run_id AND d.slot = $3 AND d.batch_id = h.batch_id AND d.state = 'sending'
       AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
@@ -21,7 +23,9 @@ WITH held AS MATERIALIZED (
     RETURNING d.member_id
 )
 UPDATE portcullis.batch b
-SET sending = b.sending - counted.letters, owed = b.owed + counted.letters
+SET sending = b.sending - counted.letters,
+    owed = b.owed + CASE h.state WHEN 'owed' THEN counted.letters ELSE 0 END,
+    deferred = b.deferred + CASE h.state WHEN 'deferred' THEN counted.letters ELSE 0 END
 FROM held h CROSS JOIN (SELECT count(*) AS letters FROM reclaimed) counted
 WHERE b.batch_id = h.batch_id
 RETURNING counted.letters
