@@ -134,7 +134,8 @@ class LedgerRecorder:
         self._enough.clear()
         await self._write_through([settled for _, settled in taken])
         self._in_writing = 0
-        self._has_room.set()
+        if self.uncommitted < self._capacity:  # what nobody may send is taken without asking for room
+            self._has_room.set()
         for wave, _ in taken:
             wave.committed += 1
             if wave.committed == wave.letters:
