@@ -3,8 +3,15 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from tests.pipeline.world import World, a_world
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """A line an event: structlog's own tracebacks take longer than the stages that they are about."""
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ Waiting is replaced by `hurry`, which makes due whatever waits for a time, and `
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -26,6 +26,7 @@ from jobs.stages.plan import plan
 from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
 from jobs.store.database import Pool, open_pool
+from jobs.store.statements import statement
 from tests.builders import Member, Organization
 from tests.checker import Accepted, Checker, Evidence, History, Stop, find_violations
 from tests.relay import Relay
@@ -117,7 +118,8 @@ class World:
     # The run.
 
     async def look(self) -> list[Hint]:
-        """Let the conductor look once, and return what it published, taken away from the workers."""
+        """Let the conductor look once, a second after the last time, and return what it published, taken away from the workers."""
+        self.conductor._chores_at = 0.0
         await self.conductor.look()
         published, self.hints.published = self.hints.published, []
         return published
@@ -158,7 +160,7 @@ class World:
 
     async def enforce_all(self, run: int) -> None:
         """Step until no session must be ended any more; no letter leaves meanwhile."""
-        await self.step_until(lambda: self._has_none(run, "plan", "enforce"), "plan_run", "enforce_batch")
+        await self.step_until(lambda: self.has_none(run, "plan", "enforce"), "plan_run", "enforce_batch")
 
     async def claim(self, hint: Hint) -> Claim:
         """Claim as a worker does, and do nothing with it: what is left of one that was killed."""
@@ -187,6 +189,23 @@ class World:
     async def let_leases_end(self) -> None:
         """Let so much time pass that nobody holds anything."""
         await self.db.execute("UPDATE portcullis.batch SET leased_until = now() - interval '1 second' WHERE leased_until IS NOT NULL")
+
+    def hang_up(self) -> None:
+        """Cut every connection to the relay."""
+        for session in tuple(self.relay._sessions):
+            session.cancel()
+
+    async def until(self, ask: Callable[[], Awaitable[Any]], answer: Any) -> None:
+        """Ask again and again, until that is the answer."""
+        async with asyncio.timeout(20):
+            while await ask() != answer:  # noqa: ASYNC110 -- what is waited for happens in the database
+                await asyncio.sleep(0.01)
+
+    async def until_so(self, condition: Callable[[], object]) -> None:
+        """Wait until something at the relay is so."""
+        async with asyncio.timeout(20):
+            while not condition():  # noqa: ASYNC110 -- the relay has no event for each thing
+                await asyncio.sleep(0.005)
 
     # What is so.
 
@@ -229,6 +248,21 @@ class World:
         both = zip(self.relay.accepted, self.relay.contents, strict=True)
         return [content for letter, content in both if letter.recipient == member.email]
 
+    async def somebody_waits(self, *, count: int = 1) -> list[int]:
+        """Return the processes of PostgreSQL that wait for a lock, when there are as many."""
+        async with asyncio.timeout(20):
+            while True:
+                rows = await self.pool.fetch(
+                    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' ORDER BY query_start"
+                )
+                if len(rows) >= count:
+                    return [row["pid"] for row in rows]
+                await asyncio.sleep(0.01)
+
+    async def replay(self, run: int) -> int:
+        """Have a run's dead batches tried again; returns how many there were."""
+        return len(await self.pool.fetch(statement("replay_batches"), None, run, "it was mended"))
+
     async def unfinished(self) -> list[str]:
         rows = await self.db.fetch(
             "SELECT format('%s %s: %s attempts, %s owed, %s sending, %s', stage, batch_id, attempts, owed, sending, error) AS line"
@@ -258,7 +292,7 @@ class World:
         now = await self.checker.now()
         self.history.stops += [Stop(run_id=run, at=now) for run in runs]
 
-    async def _has_none(self, run: int, *stages: str) -> bool:
+    async def has_none(self, run: int, *stages: str) -> bool:
         return not any(batch["state"] == "open" for batch in await self.batches(run, *stages))
 
 
