@@ -12,16 +12,21 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryError, Retrying, before_sleep_log, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from jobs.store import contract
 from jobs.store.contract import ID_TYPES, Column, ContractError, EndSessions
 
 SCRIPTS = Path(contract.__file__).parent / "migrations"
 LOCK = 0x706F7274  # 'port': one migrator at a time
+
+ATTEMPTS = 10
+LOCK_SECONDS = 2.0
+PAUSE_SECONDS = 10.0
+"""At most, between two attempts."""
 
 logger = logging.getLogger(__name__)
 
@@ -37,27 +42,22 @@ def migrate(url: str, *, member_id_type: str | None = None, organization_id_type
 
     Raises:
         ContractError: `directory` lacks something; nothing was created.
-        MigrationError: An id type is unknown or differs from the one installed; a table lock was not to be had.
+        MigrationError: An id type is unknown or differs from the one installed; a lock was not to be had.
     """
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    for attempt in Retrying(
+    patiently = Retrying(
         retry=retry_if_exception(_is_lock_timeout),
-        stop=stop_after_attempt(10),
-        wait=wait_random_exponential(max=10),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(max=PAUSE_SECONDS),
         before_sleep=before_sleep_log(logger, logging.WARNING),
-        reraise=True,
-    ):
-        with attempt, engine.connect() as connection:
-            connection.execute(text("SET lock_timeout = '2s'"))
-            connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-            connection.commit()
-            try:
-                return _upgrade(connection, member_id_type, organization_id_type)
-            finally:
-                connection.rollback()
-                connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
-                connection.commit()
-    raise AssertionError("tenacity either returns or raises")
+    )
+    try:
+        return patiently(_alone, engine, member_id_type, organization_id_type)
+    except RetryError as error:
+        raise MigrationError(
+            "another migration or a long transaction held a lock that was needed, at each of "
+            f"{ATTEMPTS} attempts; nothing is half done, try again later"
+        ) from error
 
 
 def newest_revision() -> str:
@@ -72,17 +72,37 @@ def installed_revision(url: str) -> str | None:
         return _revision(connection)
 
 
+def _alone(engine: Engine, member_id_type: str | None, organization_id_type: str | None) -> str:
+    with engine.connect() as connection:
+        connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS * 1000:.0f}ms'"))
+        connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
+        connection.commit()
+        try:
+            return _upgrade(connection, member_id_type, organization_id_type)
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
+            connection.commit()
+
+
 def _upgrade(connection: Connection, member_id_type: str | None, organization_id_type: str | None) -> str:
     installed = _installed_types(connection)
-    types = {
-        "member_id_type": _choose("member", member_id_type, installed.get("member_id")),
-        "organization_id_type": _choose("organization", organization_id_type, installed.get("organization_id")),
-    }
-    _check_contract(connection, member=types["member_id_type"], organization=types["organization_id_type"])
-    connection.execute(text("CREATE SCHEMA IF NOT EXISTS portcullis"))
-    connection.commit()
+    declared = _check_contract(
+        connection,
+        member=_choose("member", member_id_type, installed.get("member_id")),
+        organization=_choose("organization", organization_id_type, installed.get("organization_id")),
+    )
+    _ensure_schema(connection)
+    types = {"member_id_type": declared["member"], "organization_id_type": declared["organization"]}
     command.upgrade(_config(connection=connection, **types), "head")
     return str(_revision(connection))
+
+
+def _ensure_schema(connection: Connection) -> None:
+    """Create the schema if an administrator has not: IF NOT EXISTS would ask for the right to create it in any case."""
+    if not connection.scalar(text("SELECT to_regnamespace('portcullis') IS NOT NULL")):
+        connection.execute(text("CREATE SCHEMA portcullis"))
+    connection.commit()
 
 
 def _choose(name: str, asked: str | None, installed: str | None) -> str:
@@ -93,13 +113,15 @@ def _choose(name: str, asked: str | None, installed: str | None) -> str:
     return asked or installed or "bigint"
 
 
-def _check_contract(connection: Connection, *, member: str, organization: str) -> None:
+def _check_contract(connection: Connection, *, member: str, organization: str) -> dict[str, str]:
+    """Return how ids are declared, if `directory` keeps the contract."""
     columns = [Column(**row) for row in connection.execute(text(contract.COLUMNS_QUERY)).mappings()]
     functions = [EndSessions(**row) for row in connection.execute(text(contract.FUNCTIONS_QUERY)).mappings()]
     connection.commit()
     faults = contract.find_faults(columns, functions, member=member, organization=organization)
     if faults:
         raise ContractError(faults)
+    return contract.declare_ids(columns, member=member, organization=organization)
 
 
 def _installed_types(connection: Connection) -> dict[str, str]:

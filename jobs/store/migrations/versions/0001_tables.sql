@@ -2,8 +2,6 @@
 --
 -- Lock order, for every transaction that takes more than one: advisory lock of the organization, policy, run, batch, delivery.
 
-CREATE SCHEMA IF NOT EXISTS portcullis;
-
 CREATE DOMAIN portcullis.member_id AS {member_id_type};
 CREATE DOMAIN portcullis.organization_id AS {organization_id_type};
 
