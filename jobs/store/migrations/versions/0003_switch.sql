@@ -17,7 +17,8 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH judged AS MATERIALIZED (
-        SELECT m.user_id, m.kind,
+        -- The app's word may be of another text type; a function's rows are not cast.
+        SELECT m.user_id, m.kind::text AS kind,
                portcullis.verdict(m.is_active, m.has_password, m.has_sso, m.has_second_factor, m.kind,
                                   preview_second_factor.exempt_kinds) AS verdict
         FROM directory.member m
