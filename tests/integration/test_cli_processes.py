@@ -154,7 +154,7 @@ async def test_a_conductor_leads_until_it_is_told_to_stop(database_url: str, red
         _, said = await asyncio.to_thread(process.communicate, timeout=30)
     finally:
         process.kill()
-    assert process.returncode == 0
+    assert process.returncode == 0, said
     assert b"lead_taken" in said
     away = await asyncio.to_thread(portcullis, "conductor", **{**given, "DATABASE_URL": "postgresql://127.0.0.1:1/app"})
     assert away.returncode == 5

@@ -288,6 +288,22 @@ async def test_a_fault_of_the_main_apps_own_view_is_not_ours(cli: Cli, db: async
     assert "main app's own views" in refused.err
 
 
+async def test_what_postgres_quotes_of_rows_is_not_repeated(cli: Cli, db: asyncpg.Connection) -> None:
+    organization = await an_organization(db)
+    await db.execute(
+        "CREATE FUNCTION app.refuse() RETURNS text LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no such thing' USING DETAIL = 'Key (email)=(canary-7f3a@example.com) already exists.'; END $$"
+    )
+    await db.execute(
+        "CREATE OR REPLACE VIEW directory.organization AS"
+        " SELECT organization_id, app.refuse() AS name, locale, time_zone, support_url FROM app.organizations WHERE app.refuse() = 'x'"
+    )
+    refused = await cli("preview", organization, "--json")
+    assert (refused.code, refused.document["error"]["name"]) == (ExitCode.REFUSED, "database_error")
+    assert "no such thing" in refused.err
+    assert CANARY not in refused.out + refused.err
+
+
 async def test_a_reason_that_is_no_text_is_wrong_usage(cli: Cli, db: asyncpg.Connection) -> None:
     organization = await an_organization(db)
     admin = await an_admin(db, organization)

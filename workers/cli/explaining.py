@@ -17,7 +17,7 @@ def connecting_failed(error: BaseException, url: str, variable: str) -> Failure:
     match error:
         case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
             to_do = f"Correct user, password or database name in {variable}, or create them in PostgreSQL."
-            return Failure(ExitCode.NOT_SET_UP, "database_refused", f"{where} refuses us: {error}", to_do)
+            return Failure(ExitCode.NOT_SET_UP, "database_refused", f"{where} refuses us: {reason(error)}", to_do)
         case ValueError():
             to_do = "Write it as postgresql://user:password@host:5432/database, special characters percent-encoded."
             return Failure(ExitCode.NOT_SET_UP, "configuration", f"{variable} can't be read as the URL of a database", to_do)
@@ -39,13 +39,13 @@ def asking_failed(error: BaseException, url: str) -> Failure:
             | asyncpg.UndefinedColumnError()
             | asyncpg.InvalidSchemaNameError()
         ):
-            return not_installed(f": {error}")
+            return not_installed(f": {reason(error)}")
         case asyncpg.InsufficientPrivilegeError():
             to_do = "Grant it to the role of DATABASE_URL, or use another role."
-            return Failure(ExitCode.NOT_SET_UP, "not_allowed", f"PostgreSQL does not allow it: {error}", to_do)
+            return Failure(ExitCode.NOT_SET_UP, "not_allowed", f"PostgreSQL does not allow it: {reason(error)}", to_do)
         case asyncpg.PostgresError() if not isinstance(error, WEATHER):
             to_do = "If the words come from the main app's own views or functions, mend those; `portcullis doctor` looks at them."
-            return Failure(ExitCode.REFUSED, "database_error", f"PostgreSQL answered with an error: {error}", to_do)
+            return Failure(ExitCode.REFUSED, "database_error", f"PostgreSQL answered with an error: {reason(error)}", to_do)
         case _:
             what = f"The database {place(url)} did not answer: {reason(error)}"
             to_do = "Try again. Had anything been ordered, it was not done, or `portcullis runs` shows it."
@@ -80,7 +80,7 @@ def place(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's words, or its name where it has none."""
+    """Return an error's words, or its name where it has none. PostgreSQL's DETAIL is left out: it quotes rows, and so addresses."""
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    return str(getattr(error, "message", None) or error) or type(error).__name__

@@ -39,7 +39,8 @@ def advise(look: Look) -> list[str]:
     run, dead = status["run_id"], status["batches"]["dead"]
     lines = []
     if dead:
-        lines.append(f"{dead:,} batches put aside: `portcullis dead --run {run}` says why, `portcullis replay --run {run}` tries again.")
+        again = f"`portcullis dead --run {run}` says why, `portcullis replay --run {run} --reason ...` tries again"
+        lines.append(f"Batches put aside: {dead:,}. {again}.")
     if status["state"] != "running":
         return lines
     if not look.has_conductor:

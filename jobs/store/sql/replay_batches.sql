@@ -1,4 +1,5 @@
--- Try dead batches again, from the first attempt on. The token stays, so whoever still holds an old claim writes nothing.
+-- Try dead batches again, from the first attempt on. The token stays: as after a lease that ran out, the next claim shuts out whoever had
+-- the last one, and what letters were begun under it is known by it.
 --
 -- $1  bigint  batch; null: those of the run
 -- $2  bigint  run; null: that batch

@@ -10,6 +10,7 @@ from jobs.store.contract import Column
 from jobs.store.database import WEATHER, Connection
 from jobs.store.ids import IdTypes
 from workers.cli.doctor.findings import Finding, fault, note, ok
+from workers.cli.explaining import reason
 
 SAMPLE = 10_000
 NAMES = (*(f"directory.{view}" for view in contract.VIEWS), "directory.end_sessions")
@@ -45,9 +46,9 @@ async def _sample(db: Connection) -> list[Finding]:
         organization, members = sample
         await diagnosis.end_no_session(db, organization)
     except WEATHER as error:
-        return [fault(f"the views did not answer: {error}", "If they are slow, see the plans below; otherwise try again.")]
+        return [fault(f"the views did not answer: {reason(error)}", "If they are slow, see the plans below; otherwise try again.")]
     except asyncpg.PostgresError as error:
-        return [fault(f"what the main app offers can't be used: {error}", f"Mend the view or function that says so. {EXAMPLE}")]
+        return [fault(f"what the main app offers can't be used: {reason(error)}", f"Mend the view or function that says so. {EXAMPLE}")]
     return [_repeated(organization, members)]
 
 

@@ -10,7 +10,7 @@ from jobs.store.database import WEATHER, Connection
 from workers import migrations
 from workers.cli.database import connect
 from workers.cli.doctor.findings import Finding, fault, note, ok, warning
-from workers.cli.explaining import connecting_failed, place
+from workers.cli.explaining import connecting_failed, place, reason
 from workers.settings import DatabaseSettings
 
 OLDEST, NEWEST = 14, 18
@@ -91,7 +91,7 @@ async def _notifications(db: Connection, settings: DatabaseSettings) -> Finding:
         to_do = "Set DATABASE_URL_DIRECT to the server itself, not to a transaction pooler; until then the conductor looks once a second."
         return warning(f"a notification does not arrive through {variable}", to_do)
     except (*WEATHER, asyncpg.PostgresError) as error:
-        return note(f"notifications could not be tried: {error}")
+        return note(f"notifications could not be tried: {reason(error)}")
     finally:
         listener.terminate()
     return ok("notifications arrive, so a conductor is woken at once")

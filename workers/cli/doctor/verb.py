@@ -10,6 +10,7 @@ from jobs.store.database import Connection
 from workers.cli.doctor import broker, clock, contract, database, keys, plans, relay, settings, workers
 from workers.cli.doctor.findings import Finding, Level, fault, faults, note
 from workers.cli.exit_codes import ExitCode
+from workers.cli.explaining import reason
 from workers.cli.options import AsJson
 from workers.cli.screen import tell, tell_json
 from workers.settings import ConfigurationError, DatabaseSettings, Environment, KeySettings, RedisSettings, RelaySettings
@@ -96,7 +97,7 @@ async def _guard(check: Awaitable[list[Finding]]) -> list[Finding]:
     try:
         return await asyncio.wait_for(check, SECONDS)
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a finding
-        return [fault(f"could not be looked at: {type(error).__name__}: {error}", "Try again; if it stays, report it.")]
+        return [fault(f"could not be looked at: {type(error).__name__}: {reason(error)}", "Try again; if it stays, report it.")]
 
 
 async def _already(findings: list[Finding]) -> list[Finding]:

@@ -30,15 +30,26 @@ def test_only_faults_count() -> None:
 def test_a_scan_is_found_however_deep() -> None:
     probe = {**node("Index Scan"), "Index Cond": "(user_id = 7)"}
     plan = {"Node Type": "Hash Join", "Plans": [{"Node Type": "Hash", "Plans": [node("Seq Scan")]}, probe]}
-    assert list(find_scans(plan)) == [Scan(table="app.users", rows=7)]
+    assert find_scans(plan) == [Scan(table="app.users", rows=7, repeated=False)]
 
 
 def test_an_index_that_is_walked_whole_is_a_scan_too() -> None:
-    assert list(find_scans(node("Index Only Scan", "factors"))) == [Scan(table="app.factors", rows=7)]
+    assert find_scans(node("Index Only Scan", "factors")) == [Scan(table="app.factors", rows=7, repeated=False)]
 
 
 def test_our_own_tables_are_our_own_affair() -> None:
-    assert list(find_scans(node("Seq Scan", "worker", schema="portcullis"))) == []
+    assert find_scans(node("Seq Scan", "worker", schema="portcullis")) == []
+
+
+def test_a_scan_for_each_member_is_told_from_one_for_all() -> None:
+    limit = {"Node Type": "Limit", "Parent Relationship": "SubPlan", "Subplan Name": "SubPlan 1", "Plans": [node("Seq Scan")]}
+    plan = {**node("Index Scan"), "Index Cond": "x", "Plans": [limit]}
+    assert [scan.repeated for scan in find_scans(plan)] == [True]
+    assert [scan.repeated for scan in find_scans({**plan, "Filter": "(hashed SubPlan 1)"})] == [False]
+    assert [scan.repeated for scan in find_scans({**plan, "Filter": "(hashed SubPlan 10)"})] == [True]
+    inner = {**node("Seq Scan"), "Parent Relationship": "Inner"}
+    assert [scan.repeated for scan in find_scans({"Node Type": "Nested Loop", "Plans": [inner]})] == [True]
+    assert [scan.repeated for scan in find_scans({"Node Type": "Hash Join", "Plans": [inner]})] == [False]
 
 
 @pytest.mark.parametrize(
