@@ -106,7 +106,8 @@ def _is_url(*schemes: str) -> AfterValidator:
 
 def _is_mailbox(value: str) -> str:
     _, address = parseaddr(value)
-    if "@" not in address or not address.isascii() or any(c in value for c in "\r\n"):
+    local, _, domain = address.rpartition("@")
+    if not local or not domain or not address.isascii() or any(c in value for c in "\r\n"):
         raise ValueError("must be an address such as 'Example Security <security@example.com>'")
     return value
 

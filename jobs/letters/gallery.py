@@ -35,20 +35,13 @@ class Shown:
     size: int
 
 
-def write_gallery(
-    folder: Path,
-    *,
-    app_url: str = "https://app.northwind.example",
-    product_name: str | None = "Northwind",
-    branding: Branding | None = None,
-) -> Path:
+def write_gallery(folder: Path, *, app_url: str = "https://app.northwind.example", branding: Branding | None = None) -> Path:
     """Write `letters.html` into `folder`, which is made if need be, and return its path. Samples stand in for all facts."""
     composer = Composer(
         mail_from="Northwind Security <security@northwind.example>",
         app_url=app_url,
         message_id_key=b"gallery",
         message_id_key_id="gallery",
-        product_name=product_name,
         run_url="https://ops.northwind.example/runs/{run_id}",
         branding=branding,
     )

@@ -5,7 +5,7 @@
     switch         preview, enforce, lift      runs           status, runs, cancel
     watching       watch                       queues         queues
     dead           dead, replay                processes      conductor
-    doctor/        doctor, a check a file
+    doctor/        doctor, a check a file      letters        letters preview, letters send-test
 
 A verb's module is imported when it is called. Results go to standard output, everything else to standard error.
 """

@@ -23,21 +23,28 @@ INSTALL = Group("Set up", sort_key=1)
 SWITCH = Group("The switch", sort_key=2)
 RUNS = Group("Runs", sort_key=3)
 QUEUES = Group("Queues", sort_key=4)
-PROCESSES = Group("Processes", sort_key=5)
+LETTERS = Group("Letters", sort_key=5)
+PROCESSES = Group("Processes", sort_key=6)
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: where it is, in which group of the help, and what it does in one line."""
+    """One verb: where it is, in which group of the help, and what it does in one line. `under`: the word that it follows."""
 
     path: str
     group: Group
     summary: str
+    under: str = ""
+
+    @property
+    def own_name(self) -> str:
+        """Its own word."""
+        return self.path.rpartition(":")[2].replace("_", "-")
 
     @property
     def name(self) -> str:
-        """The word on the command line."""
-        return self.path.rpartition(":")[2]
+        """The words on the command line."""
+        return f"{self.under} {self.own_name}".lstrip()
 
 
 VERBS = (
@@ -57,9 +64,19 @@ VERBS = (
     ),
     Verb("workers.cli.dead:dead", QUEUES, "List batches that were put aside for a human, each with its reason."),
     Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on."),
+    Verb("workers.cli.letters:preview", LETTERS, "Write a page with every letter in every language.", under="letters"),
+    Verb(
+        "workers.cli.letters:send_test",
+        LETTERS,
+        "Send one sample letter through the configured relay, and say what the relay answered.",
+        under="letters",
+    ),
     Verb("workers.cli.demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
 )
+
+FAMILIES = {"letters": (LETTERS, "Letters before members see them: `preview`, `send-test`.")}
+"""Words that verbs follow."""
 
 ABOUT = """Make two-factor authentication mandatory for a whole organization.
 
@@ -114,10 +131,15 @@ def _app(tokens: Sequence[str]) -> App:
         print_error=False,
         result_action="return_value",
     )
+    families = {word: App(name=word, group=group, help=about, version_flags=()) for word, (group, about) in FAMILIES.items()}
     for verb in VERBS:
         # The verb that is called explains itself; for the others a line will do.
-        summary = None if verb.name in tokens[:1] else verb.summary
-        app.command(verb.path, name=verb.name, group=verb.group, help=summary)
+        words = verb.name.split()
+        summary = None if list(tokens[: len(words)]) == words else verb.summary
+        family = families[verb.under] if verb.under else app
+        family.command(verb.path, name=verb.own_name, group=verb.group, help=summary)
+    for family in families.values():
+        app.command(family)
     return app
 
 

@@ -22,7 +22,7 @@ MEANINGS = {
     ExitCode.USAGE: "wrong usage: an unknown verb or option, a malformed id",
     ExitCode.NOT_FOUND: "no such organization, run or batch",
     ExitCode.NOT_SET_UP: "a variable is missing or malformed, the schema isn't installed or too old, or `directory` lacks something",
-    ExitCode.UNREACHABLE: "PostgreSQL or Redis is away or too busy; try again later",
+    ExitCode.UNREACHABLE: "PostgreSQL, Redis or the relay is away or too busy; try again later",
     ExitCode.BUG: "a fault of Portcullis itself, with a traceback to report",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C; what was ordered goes on",
 }
