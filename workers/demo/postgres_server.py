@@ -77,6 +77,7 @@ def postgres(directory: Path, *, durable: bool = True) -> Iterator[str]:
 def _account() -> str | None:
     """Return the account that runs the server; `None`: our own, because we are not root."""
     if os.geteuid() != 0:
+        _check_that_we_have_a_name()
         return None
     for name in UNPRIVILEGED:
         with suppress(KeyError):
@@ -85,6 +86,16 @@ def _account() -> str | None:
         f"PostgreSQL refuses to run as root, and there is no account {' or '.join(UNPRIVILEGED)} to run it as.",
         "run as another user, or set DATABASE_URL to a server of yours.",
     )
+
+
+def _check_that_we_have_a_name() -> None:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise SetupError(
+            f"PostgreSQL wants to know the name of the account that runs it, and user id {os.geteuid()} has none on this machine.",
+            "add it to /etc/passwd, run as a user that is there, or set DATABASE_URL to a server of yours.",
+        ) from None
 
 
 def _hand_over(directory: Path, account: str | None) -> None:
