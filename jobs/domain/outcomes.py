@@ -10,6 +10,9 @@ from jobs.domain.letters import LetterState
 DOUBT_SECONDS = 30.0
 """How long after an answer that never came the letter is sent once more, with the same bytes."""
 
+RELAY_SECONDS = 10.0
+"""How long a letter rests, give or take half, that the relay failed at."""
+
 FAULT_SECONDS = 60.0
 """How long a letter, and its batch, rests after the relay refused the letter itself rather than its recipient."""
 
@@ -57,7 +60,10 @@ def settle(  # noqa: PLR0911 -- a table, one line an answer
             return _deferral(attempts + 1, luck, words)
         case Scope.MESSAGE:
             return Outcome(state=_waiting(attempts), reason=words, seconds=FAULT_SECONDS)
-        case Scope.RELAY | Scope.UNSENT:
+        case Scope.RELAY:
+            # Not at once: one letter at which a relay hangs up, or a single 454, opens no breaker and would be tried without a pause.
+            return Outcome(state=_waiting(attempts), reason=words, seconds=RELAY_SECONDS * (0.5 + luck))
+        case Scope.UNSENT:
             return Outcome(state=_waiting(attempts), reason=words)
         case Scope.UNCERTAIN if doubts == 0:
             return Outcome(state=_waiting(attempts), reason=words, seconds=DOUBT_SECONDS, doubts=1)

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.domain.backoff import HOLD, LADDER, PATIENCE, time_spent
 from jobs.domain.letters import LetterState
-from jobs.domain.outcomes import DOUBT_SECONDS, FAULT_SECONDS, Outcome, Scope, settle
+from jobs.domain.outcomes import DOUBT_SECONDS, FAULT_SECONDS, RELAY_SECONDS, Outcome, Scope, settle
 
 LONG = next(failures for failures in range(1, 99) if time_spent(failures) > HOLD)
 """Deferrals after which a letter no longer holds its run."""
@@ -34,10 +34,17 @@ def test_after_ten_minutes_it_is_deferred_and_after_two_days_refused() -> None:
     assert found == [LetterState.DEFERRED] * (last - LONG) + [LetterState.REFUSED] * (40 - last + 1)
 
 
-@pytest.mark.parametrize("scope", [Scope.RELAY, Scope.UNSENT])
 @pytest.mark.parametrize(("attempts", "state"), [(0, LetterState.OWED), (LONG, LetterState.DEFERRED)])
-def test_the_relays_trouble_is_nobodys_attempt_and_due_at_once(scope: Scope, attempts: int, state: LetterState) -> None:
-    assert outcome(scope, attempts=attempts) == Outcome(state=state, reason="its words")
+def test_what_was_not_begun_is_nobodys_attempt_and_due_at_once(attempts: int, state: LetterState) -> None:
+    assert outcome(Scope.UNSENT, attempts=attempts) == Outcome(state=state, reason="its words")
+
+
+@pytest.mark.parametrize("luck", [0.0, 0.99])
+@pytest.mark.parametrize(("attempts", "state"), [(0, LetterState.OWED), (LONG, LetterState.DEFERRED)])
+def test_the_relays_trouble_is_nobodys_attempt_but_never_without_a_pause(luck: float, attempts: int, state: LetterState) -> None:
+    found = outcome(Scope.RELAY, attempts=attempts, luck=luck)
+    assert (found.state, found.attempts, found.doubts) == (state, 0, 0)
+    assert RELAY_SECONDS / 2 <= found.seconds <= RELAY_SECONDS * 1.5
 
 
 @pytest.mark.parametrize("luck", [0.0, 0.99])
