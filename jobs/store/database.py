@@ -29,6 +29,8 @@ WEATHER = (
     OSError,
     asyncio.TimeoutError,
     asyncpg.InterfaceError,
+    # What asyncpg says to a question that comes between the server's goodbye and the end of the connection.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.TransactionRollbackError,
     asyncpg.LockNotAvailableError,
