@@ -36,9 +36,16 @@ WITH windows AS MATERIALIZED (
     WHERE r.has_open_batches
 ), chosen AS MATERIALIZED (
     SELECT c.batch_id, c.place FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
+), ours AS MATERIALIZED (
+    -- What somebody works on at this moment is passed over: a look neither waits for a batch nor gets into a deadlock with a lift.
+    SELECT b.batch_id, c.place
+    FROM chosen c
+    JOIN portcullis.batch b ON b.batch_id = c.batch_id
+    WHERE b.state = 'open' AND (b.leased_until IS NULL OR b.leased_until < now())
+    FOR UPDATE OF b SKIP LOCKED
 )
 UPDATE portcullis.batch b
 SET hinted_at = now(), hints = b.hints + 1, leased_until = NULL
-FROM chosen c
-WHERE b.batch_id = c.batch_id AND b.state = 'open' AND (b.leased_until IS NULL OR b.leased_until < now())
+FROM ours c
+WHERE b.batch_id = c.batch_id
 RETURNING b.run_id, b.batch_id, b.token, b.stage, c.place
