@@ -113,3 +113,21 @@ async def batches(db: asyncpg.Connection, run_id: int, *columns: str) -> list[di
     """The batches of a run in the order they were made."""
     rows = await db.fetch(f"SELECT {', '.join(columns)} FROM portcullis.batch WHERE run_id = $1 ORDER BY batch_id", run_id)
     return [dict(row) for row in rows]
+
+
+async def a_session(
+    db: asyncpg.Connection, user_id: Any, started_with: str | None = "password", *, organization_id: Any = None, restricted: bool = False
+) -> int:
+    session_id = await db.fetchval(
+        "INSERT INTO app.sessions (user_id, started_with, organization_id, restricted_to_enrolment) VALUES ($1, $2, $3, $4)"
+        " RETURNING session_id",
+        user_id,
+        started_with,
+        organization_id,
+        restricted,
+    )
+    return int(session_id)
+
+
+async def live_sessions(db: asyncpg.Connection) -> set[int]:
+    return {row["session_id"] for row in await db.fetch("SELECT session_id FROM app.sessions WHERE ended_at IS NULL")}
