@@ -90,6 +90,20 @@ $$;
 COMMENT ON FUNCTION portcullis.gate(portcullis.member_id, portcullis.organization_id, text) IS
     'Per request: ''none'' or ''second_factor_setup''. A null organization asks for all of the user''s organizations, the strictest wins. Never cache the answer.';
 
+-- Whatever waits for a lock and then looks must see what was committed meanwhile: an older snapshot would miss a switch that was just
+-- made, or a batch that a worker has just written.
+CREATE FUNCTION portcullis.check_isolation(what text) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION '% must run under READ COMMITTED, not %', what, upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'PC006',
+                  HINT = 'Begin the transaction with ISOLATION LEVEL READ COMMITTED: an older snapshot misses what was committed a moment ago.';
+    END IF;
+END
+$$;
+
 CREATE FUNCTION portcullis.sign_in_requirement(user_id portcullis.member_id, started_with text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
@@ -97,11 +111,7 @@ AS $$
 DECLARE
     lock bigint;
 BEGIN
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'sign_in_requirement must run under READ COMMITTED, not %', upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'PC006',
-                  HINT = 'Begin the login transaction with ISOLATION LEVEL READ COMMITTED: an older snapshot would miss a switch that was just made.';
-    END IF;
+    PERFORM portcullis.check_isolation('sign_in_requirement');
     FOR lock IN
         SELECT DISTINCT portcullis.lock_key('login', m.organization_id) AS lock FROM directory.member m
         WHERE m.user_id = sign_in_requirement.user_id ORDER BY lock

@@ -118,6 +118,7 @@ DECLARE
     new_run bigint;
     earlier bigint;
 BEGIN
+    PERFORM portcullis.check_isolation('require_second_factor');
     PERFORM portcullis.check_admin(require_second_factor.organization_id, require_second_factor.requested_by);
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('enforce', require_second_factor.organization_id));
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('login', require_second_factor.organization_id));
@@ -176,6 +177,7 @@ DECLARE
     standing portcullis.policy;
     latest bigint;
 BEGIN
+    PERFORM portcullis.check_isolation('lift_second_factor');
     PERFORM portcullis.check_admin(lift_second_factor.organization_id, lift_second_factor.requested_by);
     -- Waits for the batches in flight; when this transaction commits, no further session will be ended.
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('enforce', lift_second_factor.organization_id));
@@ -218,6 +220,7 @@ AS $$
 DECLARE
     found portcullis.run;
 BEGIN
+    PERFORM portcullis.check_isolation('cancel_run');
     SELECT * INTO found FROM portcullis.run r WHERE r.run_id = cancel_run.run_id;
     IF found.run_id IS NULL THEN
         RAISE EXCEPTION 'There is no run %', cancel_run.run_id USING ERRCODE = 'PC005', HINT = '`portcullis runs` lists them.';
