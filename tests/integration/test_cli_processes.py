@@ -138,7 +138,9 @@ def read_all(terminal: int) -> str:
     return shown.decode()
 
 
-async def test_a_conductor_leads_until_it_is_told_to_stop(database_url: str, redis_url: str, db: asyncpg.Connection) -> None:
+async def test_a_conductor_leads_through_lost_connections_until_it_is_told_to_stop(
+    database_url: str, redis_url: str, db: asyncpg.Connection
+) -> None:
     given = {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
@@ -150,6 +152,12 @@ async def test_a_conductor_leads_until_it_is_told_to_stop(database_url: str, red
     process = start("conductor", given=given, stderr=subprocess.PIPE)
     try:
         await until(lambda: db.fetchval("SELECT EXISTS (SELECT FROM portcullis.leader WHERE leased_until > now())"))
+        for _ in range(5):  # connections may be cut at any moment; it connects anew and goes on
+            await db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'portcullis'")
+            await asyncio.sleep(0.2)
+        renewed = "SELECT leased_until > $1 FROM portcullis.leader"
+        now = await db.fetchval("SELECT now() + interval '5 seconds'")
+        await until(lambda: db.fetchval(renewed, now))
         process.send_signal(signal.SIGTERM)
         _, said = await asyncio.to_thread(process.communicate, timeout=30)
     finally:
