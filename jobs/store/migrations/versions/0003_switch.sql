@@ -112,6 +112,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 DECLARE
+    exempt text[] := coalesce(require_second_factor.exempt_kinds, '{}');
     standing portcullis.policy;
     latest portcullis.run;
     new_epoch bigint;
@@ -135,7 +136,7 @@ BEGIN
     PERFORM portcullis.check_admin(require_second_factor.organization_id, require_second_factor.requested_by);
     new_epoch := coalesce(standing.epoch, 0) + 1;
     INSERT INTO portcullis.policy AS p (organization_id, required, epoch, exempt_kinds, changed_by, reason)
-    VALUES (require_second_factor.organization_id, true, new_epoch, require_second_factor.exempt_kinds,
+    VALUES (require_second_factor.organization_id, true, new_epoch, exempt,
             require_second_factor.requested_by, require_second_factor.reason)
     ON CONFLICT (organization_id) DO UPDATE
     SET required = true, epoch = excluded.epoch, exempt_kinds = excluded.exempt_kinds, changed_by = excluded.changed_by,
@@ -152,7 +153,7 @@ BEGIN
     INSERT INTO portcullis.run (organization_id, epoch, requested_by, reason, exempt_kinds, organization_name, organization_locale,
                                 organization_time_zone, support_url, decided_by)
     SELECT o.organization_id, new_epoch, require_second_factor.requested_by, require_second_factor.reason,
-           require_second_factor.exempt_kinds, o.name, o.locale, o.time_zone, o.support_url,
+           exempt, o.name, o.locale, o.time_zone, o.support_url,
            (SELECT m.display_name FROM directory.member m
             WHERE m.organization_id = o.organization_id AND m.user_id = require_second_factor.requested_by LIMIT 1)
     FROM directory.organization o
