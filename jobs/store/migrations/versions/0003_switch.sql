@@ -183,6 +183,8 @@ BEGIN
     -- Waits for the batches in flight; when this transaction commits, no further session will be ended.
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('enforce', lift_second_factor.organization_id));
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('login', lift_second_factor.organization_id));
+    -- Asked again under the locks: between the first look and now the admin may have lost the factor.
+    PERFORM portcullis.check_admin(lift_second_factor.organization_id, lift_second_factor.requested_by);
 
     SELECT * INTO standing FROM portcullis.policy p WHERE p.organization_id = lift_second_factor.organization_id FOR UPDATE;
     IF standing.required IS NOT TRUE THEN
