@@ -31,6 +31,10 @@ up: .venv ## keep the same system running until Ctrl-C, with things to try
 test: .venv ## all tests, on embedded servers or on DATABASE_URL and REDIS_URL
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -q $(ARGS)
 
+.PHONY: bench
+bench: .venv ## how fast it is, beside other designs, on servers of its own: ARGS="--members 1000000"
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
 .PHONY: check
 check: .venv ## format, lint, types, imports, and what the README says
 	@$(BIN)/ruff format --check
