@@ -1,7 +1,8 @@
 """Words that know how they look in HTML, so that text and HTML share every sentence, and so every translation.
 
-`Hello {{ name }},` is one sentence in both. In text a name is its letters; in HTML it is escaped and isolated with `<bdi>`, so that a
-right-to-left name cannot reorder the sentence around it. An address becomes a link that shows where it leads.
+`Hello {{ name }},` is one sentence in both. In text a name is its letters; in HTML it is escaped and isolated, so that a right-to-left
+name cannot reorder the sentence around it: with `<bdi>`, and with `dir` around it, because Gmail, Outlook and Yahoo drop the one and keep
+the other. An address becomes a link that shows where it leads.
 """
 
 from markupsafe import Markup
@@ -13,7 +14,7 @@ class Name(str):
     __slots__ = ()
 
     def __html__(self) -> str:
-        return Markup("<bdi>{}</bdi>").format(str(self))
+        return Markup('<span dir="auto"><bdi>{}</bdi></span>').format(str(self))
 
 
 class Link(str):
@@ -36,4 +37,4 @@ class Mailbox(str):
     __slots__ = ()
 
     def __html__(self) -> str:
-        return Markup('<bdi dir="ltr">{}</bdi>').format(str(self))
+        return Markup('<span dir="ltr">{}</span>').format(str(self))

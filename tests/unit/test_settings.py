@@ -128,7 +128,7 @@ def test_what_letters_look_like_is_read_from_the_environment(tmp_path: Path) -> 
     composer = compose_for(settings)
     said = {kind: write_sample(composer, kind, "en").content.decode().replace("=\r\n", "") for kind in LetterKind}
     for told in ("SESAME", "open Sesame the way you always do", "#7a1fa2", "#d6a8ff", "help@sesame.example", "Sesame GmbH, HRB 1"):
-        assert told in said[LetterKind.SIGNED_OUT].replace("=3D", "=").replace("<bdi>", "").replace("</bdi>", "")
+        assert told in said[LetterKind.SIGNED_OUT]
     assert "https://ops.example.com/runs/42" in said[LetterKind.REPORT]
 
 
