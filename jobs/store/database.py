@@ -66,6 +66,14 @@ async def open_pool(url: str, *, size: int) -> Pool:
     )
 
 
+async def close_pool(pool: Pool, *, seconds: float = 10.0) -> None:
+    """Close a pool; what still holds a connection after `seconds`, or a database that is away, does not hold up the end of a process."""
+    try:
+        await asyncio.wait_for(pool.close(), seconds)
+    except (*WEATHER, asyncpg.PostgresError):
+        pool.terminate()
+
+
 async def read_json(connection: Connection) -> None:
     """Let this connection give and take `jsonb` as Python objects."""
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_to_json, decoder=json.loads)

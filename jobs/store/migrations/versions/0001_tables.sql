@@ -92,6 +92,7 @@ CREATE TABLE portcullis.batch (
 
 CREATE INDEX batch_open ON portcullis.batch (run_id, queue, urgency, batch_id) WHERE state = 'open';
 CREATE INDEX batch_of_run ON portcullis.batch (run_id, stage);
+CREATE INDEX batch_dead ON portcullis.batch (batch_id) WHERE state = 'dead';
 
 -- The ledger: one row per (run, slot, member), in exactly one state. From the first claim on, `letter` and the five facts beside it
 -- are frozen. Only the primary key is indexed, so that every change of state is a heap-only update; for the same reason the room
