@@ -1,7 +1,7 @@
 """What the dialog says before the switch is flipped is what the run then does."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -21,7 +21,7 @@ CENSUS = """
 """
 """Facts straight from the app's tables; the verdict is worked out below, by hand."""
 
-Table = dict[tuple[str, str], tuple[int, int]]
+Table: TypeAlias = dict[tuple[str, str | None], tuple[int, int]]
 
 
 async def preview(db: asyncpg.Connection, organization_id: Any, *exempt_kinds: str) -> Table:
@@ -30,8 +30,8 @@ async def preview(db: asyncpg.Connection, organization_id: Any, *exempt_kinds: s
 
 
 async def census(db: asyncpg.Connection, organization_id: Any, *exempt_kinds: str) -> Table:
-    members: Counter[tuple[str, str]] = Counter()
-    sessions: Counter[tuple[str, str]] = Counter()
+    members: Counter[tuple[str, str | None]] = Counter()
+    sessions: Counter[tuple[str, str | None]] = Counter()
     for password, sso, factor, active, kind, count in await db.fetch(CENSUS, organization_id):
         verdict = (
             "inactive"
@@ -123,7 +123,7 @@ async def test_only_sessions_that_would_end_count(db: asyncpg.Connection) -> Non
 async def test_rows_come_in_the_order_of_what_happens_to_people(db: asyncpg.Connection) -> None:
     organization_id = await an_organization(db)
     for facts in ({"active": False}, {"factor": True}, {"password": False, "sso": True}, {}, {"kind": "service"}, {"kind": "client"}):
-        await a_member(db, organization_id, **facts)  # type: ignore[arg-type]
+        await a_member(db, organization_id, **facts)
     rows = await db.fetch("SELECT verdict, kind FROM portcullis.preview_second_factor($1, '{service}')", organization_id)
     assert [tuple(row) for row in rows] == [
         ("unprotected", "client"),
@@ -141,8 +141,9 @@ async def test_nulls_of_the_app_are_counted_as_they_are_enforced(db: asyncpg.Con
     admin = await an_admin(db, organization_id)
     await a_member(db, organization_id, sessions=[None])
     await db.execute(
-        "CREATE OR REPLACE VIEW directory.member AS SELECT m.organization_id, m.user_id, NULL::text AS email, NULL::boolean AS email_verified,"
-        " NULL::text AS display_name, NULL::text AS locale, NULL::text AS time_zone, NULL::text AS kind, NULL::boolean AS has_password,"
+        "CREATE OR REPLACE VIEW directory.member AS SELECT m.organization_id, m.user_id, NULL::text AS email,"
+        " NULL::boolean AS email_verified, NULL::text AS display_name, NULL::text AS locale, NULL::text AS time_zone, NULL::text AS kind,"
+        " NULL::boolean AS has_password,"
         " NULL::boolean AS has_sso, nullif((SELECT true FROM app.second_factors f WHERE f.user_id = m.user_id LIMIT 1), false)"
         " AS has_second_factor, NULL::boolean AS is_active FROM app.memberships m"
     )

@@ -91,7 +91,8 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 BEGIN
-    PERFORM FROM portcullis.run r WHERE r.run_id = stop_run.run_id FOR UPDATE;
+    -- NO KEY: whoever holds a batch of this run and inserts another one looks for the run, and must not wait for us meanwhile.
+    PERFORM FROM portcullis.run r WHERE r.run_id = stop_run.run_id FOR NO KEY UPDATE;
     UPDATE portcullis.run r SET state = 'cancelled', finished_at = now(), stopped_because = because
     WHERE r.run_id = stop_run.run_id AND r.state = 'running';
     PERFORM FROM portcullis.batch b WHERE b.run_id = stop_run.run_id AND b.state IN ('open', 'dead') ORDER BY b.batch_id FOR UPDATE;
@@ -229,7 +230,7 @@ BEGIN
         RAISE EXCEPTION 'There is no run %', cancel_run.run_id USING ERRCODE = 'PC005', HINT = '`portcullis runs` lists them.';
     END IF;
     PERFORM pg_advisory_xact_lock(portcullis.lock_key('enforce', found.organization_id));
-    SELECT * INTO found FROM portcullis.run r WHERE r.run_id = cancel_run.run_id FOR UPDATE;
+    SELECT * INTO found FROM portcullis.run r WHERE r.run_id = cancel_run.run_id FOR NO KEY UPDATE;
     IF found.state <> 'running' THEN
         RAISE EXCEPTION 'Run % is already %', cancel_run.run_id, found.state
             USING ERRCODE = 'PC007', HINT = 'Only a running run can be cancelled.';
