@@ -14,6 +14,7 @@ import structlog
 
 from jobs.domain.backoff import full_jitter
 from jobs.errors import Broken, Deferred, Obsolete
+from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import batches
 from jobs.store.batches import Claim, Stage
@@ -35,12 +36,14 @@ async def run_claimed(
         OSError, asyncpg.PostgresError: The database can't be reached; the lease runs out and the conductor hints again.
     """
     lease = lease or resources.lease
+    reach("before_claim")
     claim = await batches.claim(
         resources.pool, run_id=run_id, batch_id=batch_id, token=token, stages=stages, lease=lease, holder=resources.holder
     )
     if claim is None:
         log.debug("hint_outdated", run=run_id, batch=batch_id, token=token)
         return
+    reach("after_claim")
     with structlog.contextvars.bound_contextvars(run=run_id, batch=batch_id, stage=str(claim.stage), attempt=claim.attempts):
         await _do(resources, claim, work)
 

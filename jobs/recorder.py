@@ -16,6 +16,7 @@ import structlog
 from jobs.domain.backoff import full_jitter
 from jobs.domain.letters import LetterState
 from jobs.domain.outcomes import Outcome, Scope, settle
+from jobs.failpoints import reach
 from jobs.ports import Envelope, Receipt
 from jobs.store.batches import Claim
 from jobs.store.database import WEATHER
@@ -85,7 +86,7 @@ class LedgerRecorder:
         """Take one receipt from the mailer."""
         reference = cast("Reference", envelope.reference)
         wave, letter = reference.wave, reference.letter
-        words = None if receipt.scope is Scope.ACCEPTED else _words(receipt)
+        words = None if receipt.scope is Scope.ACCEPTED else _words(envelope, receipt)
         if receipt.scope is Scope.MESSAGE and words:
             wave.faults.append(words)
         elif receipt.scope is Scope.RELAY or receipt.scope is Scope.UNSENT:
@@ -132,7 +133,9 @@ class LedgerRecorder:
         self._in_writing = len(taken)
         self._begun.clear()
         self._enough.clear()
+        reach("before_flush")
         await self._write_through([settled for _, settled in taken])
+        reach("after_flush")
         self._in_writing = 0
         if self.uncommitted < self._capacity:  # what nobody may send is taken without asking for room
             self._has_room.set()
@@ -162,7 +165,8 @@ class LedgerRecorder:
                 return
 
 
-def _words(receipt: Receipt) -> str:
-    """Return the relay's answer in one line, as people will read it: where, code, text."""
-    parts = (str(receipt.stage), str(receipt.code or ""), receipt.enhanced or "", receipt.text)
+def _words(envelope: Envelope, receipt: Receipt) -> str:
+    """Return the relay's answer in one line, as people will read it: where, code, text; without the address, which stands elsewhere."""
+    text = receipt.text.replace(f"<{envelope.recipient}>", "").replace(envelope.recipient, "").strip(" :")
+    parts = (str(receipt.stage), str(receipt.code or ""), receipt.enhanced or "", text)
     return " ".join(part for part in parts if part).replace("\0", " ")[:200]

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 import asyncpg
 import structlog
 
+from jobs.failpoints import reach
 from jobs.routing import hint
 from jobs.store import hints
-from jobs.store.database import WEATHER, Connection, Pool, open_pool
+from jobs.store.database import WEATHER, Connection, Pool, close_pool, open_pool
 from jobs.store.hints import Due
 from workers.settings import Settings
 
@@ -111,8 +112,10 @@ class Conductor:
 
     async def _publish(self, due: list[Due]) -> None:
         messages = [hint(one.stage, run=one.run_id, batch=one.batch_id, token=one.token) for one in due]
+        reach("before_publish")
         try:
             await self._publisher.publish(messages)
+            reach("after_publish")
         except Exception as error:  # noqa: BLE001 -- whatever it was, the hints are due again at the next look
             log.warning("hints_unpublished", hints=len(due), error=type(error).__name__)
             await hints.unhint(self._pool, due)
@@ -157,7 +160,7 @@ async def conduct(settings: Settings, publisher: Publisher) -> None:
     """Run a conductor in the foreground until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings.database_url.get_secret_value(), size=2)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         conductor = Conductor(pool, publisher)
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):

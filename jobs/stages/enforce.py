@@ -10,6 +10,7 @@ import asyncio
 
 import structlog
 
+from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import runs
 from jobs.store.batches import Claim
@@ -27,10 +28,13 @@ async def enforce(resources: Resources, claim: Claim) -> None:
     """
     async with asyncio.timeout(resources.lease.total_seconds() * 0.8):
         enforced = await _enforce(resources, claim)
+    reach("after_enforce")
     log.info("batch_enforced", members=enforced.members, unprotected=enforced.unprotected, sessions_ended=enforced.sessions_ended)
 
 
 async def _enforce(resources: Resources, claim: Claim) -> Enforced:
     # Spelled out, in case the database's default is stricter: what is decided on is read after the lock was granted.
     async with resources.pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-        return await runs.enforce(connection, claim)
+        enforced = await runs.enforce(connection, claim)
+        reach("in_enforce")
+        return enforced

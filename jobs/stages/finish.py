@@ -8,6 +8,7 @@ Repeat-safe: "done" is a query, and the update that says so is conditional on it
 import structlog
 
 from jobs.errors import Deferred
+from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.stages.plan import RANGE
 from jobs.store import runs
@@ -42,8 +43,10 @@ async def finish(resources: Resources, claim: Claim) -> None:
         seconds = 0.0 if claim.token <= FREE_SWEEPS else min(60.0, 2.0 ** min(claim.token - FREE_SWEEPS, 6))
         raise Deferred(claim.batch_id, seconds, f"{len(unfinished)} members joined or are still signed in; sweep {claim.token}")
     totals = await _count(resources, claim)
+    reach("before_finish")
     if not await runs.finish(resources.pool, claim, totals):
         raise Deferred(claim.batch_id, 0.2)
+    reach("after_finish")
     log.info("run_finished", members=totals["members"], sessions_ended=totals["sessions_ended"])
 
 
@@ -74,6 +77,7 @@ async def settle(resources: Resources, claim: Claim) -> None:
         slot = slot_of(Stage(batch.stage)) if batch.stage in LETTER_STAGES else "notice"
         if not await runs.settle(resources.pool, claim.run_id, batch, slot):
             wait = max(wait, batch.lease_left.total_seconds(), 0.2)
+    reach("in_settle")
     if wait:
         raise Deferred(claim.batch_id, wait, "letters that had begun are on their way")
     await close(resources.pool, claim)

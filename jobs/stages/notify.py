@@ -19,6 +19,7 @@ import structlog
 from jobs.domain.letters import LetterKind
 from jobs.domain.outcomes import FAULT_SECONDS
 from jobs.errors import Deferred
+from jobs.failpoints import reach
 from jobs.letters import Addressee, Occasion, Totals, Unaddressable, Unreachable
 from jobs.ports import Envelope
 from jobs.recorder import Reference, Wave
@@ -86,8 +87,10 @@ async def notify(resources: Resources, claim: Claim) -> None:
     mail = _mail(resources)
     if claim.stage is Stage.LIFTED:
         await deliveries.owe_lifted(resources.pool, claim)
+        reach("after_owe_lifted")
     if claim.sending:
         await deliveries.reclaim(resources.pool, claim)
+        reach("after_reclaim")
     async with _kept_alive(resources, claim):
         turn = await _send_due(resources, mail, claim)
     if turn.fault:
@@ -95,6 +98,7 @@ async def notify(resources: Resources, claim: Claim) -> None:
         return
     if claim.stage is Stage.NOTICE:
         await deliveries.part_deferred(resources.pool, claim)
+    reach("before_close_letters")
     closed = await deliveries.close(resources.pool, claim, seconds=turn.wait_seconds, holds_place=turn.holds_place, error=turn.reason)
     log.info("batch_notified", letters=turn.letters, is_done=closed.is_done, owed=closed.owed, deferred=closed.deferred)
 
@@ -143,6 +147,7 @@ async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leav
         return Wave(claim=claim, letters=0)
     limit = WAVE if leave.members is None else len(leave.members)
     marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease)
+    reach("after_mark")
     return await _send_wave(mail, claim, marked) if marked else Wave(claim=claim, letters=0)
 
 

@@ -6,6 +6,7 @@ Repeat-safe: how far the plan has come is written with the ranges, in one statem
 again goes on where the last one committed. Ranges are open at both ends, so whoever joins meanwhile falls into one.
 """
 
+from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import runs
 from jobs.store.batches import Claim
@@ -30,6 +31,7 @@ async def plan(resources: Resources, claim: Claim) -> None:
         boundaries = await runs.next_boundaries(resources.pool, claim, low, size=RANGE, count=count)
         is_last = len(boundaries) < count
         await runs.plan_ranges(resources.pool, claim, low, boundaries, is_last=is_last, lease=resources.lease)
+        reach("after_plan_step")
         if is_last:
             return
         low, count = boundaries[-1], NEXT_RANGES

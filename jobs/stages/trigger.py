@@ -17,6 +17,7 @@ import asyncpg
 import structlog
 
 from jobs.domain.backoff import full_jitter
+from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import requests
 from jobs.store.database import WEATHER, Connection
@@ -45,11 +46,14 @@ async def trigger(resources: Resources, request: Request) -> int | None:
     while True:
         try:
             async with resources.pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-                return await _consume(connection, request)
+                run = await _consume(connection, request)
         except WEATHER as weather:
             attempt += 1
             log.warning("request_postponed", request=str(request.request_id), attempt=attempt, error=type(weather).__name__)
             await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
+        else:
+            reach("after_trigger")
+            return run
 
 
 async def _consume(connection: Connection, request: Request) -> int | None:
@@ -74,4 +78,5 @@ async def _flip(connection: Connection, request: Request) -> int:
     organization, admin = types.to_organization(request.organization_id), types.to_member(request.requested_by)
     run = await requests.require(connection, organization, admin, request.reason)
     await requests.note(connection, request.request_id, run)
+    reach("in_trigger")
     return run

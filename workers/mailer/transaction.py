@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from jobs.failpoints import reach
 from jobs.ports import Envelope, Receipt, Scope, SmtpStage
 from workers.mailer import replies, wire
 from workers.mailer.alarm import Alarm
@@ -262,7 +263,9 @@ class Transactions(asyncio.Protocol):
             elif self._retiring:
                 parts.append(wire.QUIT)
                 self._leaving = True
+        reach("before_content")
         self._transport.write(b"".join(parts))
+        reach("after_dot")
         self._expect = self._dot
 
     def _advance(self) -> None:
@@ -296,6 +299,7 @@ class Transactions(asyncio.Protocol):
 
     def _opening(self, letter: Letter) -> bytes:
         """Return what begins a transaction: all of it with pipelining, otherwise its first command."""
+        reach("before_data")
         reset = wire.RESET if self._reset_first else b""
         if self._able.pipelining:
             return reset + wire.opening(letter.envelope, with_size=self._able.size)
