@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 
 import redis.asyncio
@@ -22,7 +23,7 @@ from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
 from jobs.routing import NOTIFY_QUEUE
 from jobs.store import deliveries, workers
-from jobs.store.database import WEATHER, Pool, open_pool
+from jobs.store.database import WEATHER, Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
 from workers.mailer import PooledMailer, RedisLimiter
 from workers.settings import Settings
@@ -71,10 +72,11 @@ class Runtime:
         station = self.station
         async with AsyncExitStack() as stack:
             pool = await open_pool(self.settings.database_url.get_secret_value(), size=station.threads + 3)
-            stack.push_async_callback(_close_pool, pool)
+            stack.push_async_callback(close_pool, pool)
             self._pool, self._loop = pool, asyncio.get_running_loop()
             mail = await stack.enter_async_context(self._open_mail(pool)) if NOTIFY_QUEUE in station.queues else None
-            opened = Resources(pool=pool, holder=station.name, mail=mail, draining=broker.drain)
+            lease = timedelta(seconds=self.settings.lease_seconds)
+            opened = Resources(pool=pool, holder=station.name, mail=mail, lease=lease, draining=broker.drain)
             resources.provide(opened)
             stack.callback(resources.withdraw)
             heartbeat = asyncio.create_task(_announce(pool, station))
@@ -149,10 +151,3 @@ async def _announce(pool: Pool, station: Station) -> None:
 async def _end(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def _close_pool(pool: Pool) -> None:
-    try:
-        await asyncio.wait_for(pool.close(), DRAIN_SECONDS)
-    except TimeoutError:
-        pool.terminate()

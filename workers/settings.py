@@ -240,6 +240,8 @@ class Settings(LetterSettings, KeySettings, RelaySettings, RedisSettings, Databa
     letters_per_connection: Count = Field(default=100, alias="PORTCULLIS_LETTERS_PER_CONNECTION")
     connections_per_minute: Count = Field(default=100, alias="PORTCULLIS_CONNECTIONS_PER_MINUTE")
 
+    lease_seconds: Annotated[float, Field(ge=1, le=60)] = Field(default=60, alias="PORTCULLIS_LEASE_SECONDS")
+
     log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
 
 
