@@ -111,9 +111,8 @@ async def _neighbours(ground: Ground, options: Options, results: Results) -> Non
                 results.gates.append(alone.gate)
             beside = await neighbours.measure_beside(ground, crowd, crew=options.crew, seconds_alone=alone.last_letter)
             results.beside.append(beside)
-            _tell(
-                f"round {number}: ten of {neighbours.SMALL_MEMBERS} beside it, {beside.ratio:.2f} times as long, at most {beside.worst_ratio:.2f}"
-            )
+            ratios = f"{beside.ratio:.2f} times as long, at most {beside.worst_ratio:.2f}"
+            _tell(f"round {number}: ten of {neighbours.SMALL_MEMBERS} beside it, {ratios}")
 
 
 async def _latency(ground: Ground, options: Options, results: Results) -> None:
