@@ -34,12 +34,13 @@ AS $$
 $$;
 
 -- What a session must do, given its member's verdict. The SSO exemption follows how the *session* was made: an SSO-born session of a
--- mixed account is served, and a password session of an account that should have no password is not.
+-- mixed account is served, and one of an SSO account that came in by the app's own ways, round the identity provider, is not. (Where
+-- the app does not know how, or it is a token, an SSO account is left in peace: it has no password to come in with.)
 CREATE FUNCTION portcullis.session_requirement(verdict text, started_with text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     SELECT CASE
-        WHEN verdict = 'sso' AND started_with IN ('password', 'remember_me') THEN 'second_factor_setup'
+        WHEN verdict = 'sso' AND started_with IN ('password', 'remember_me', 'invitation', 'recovery') THEN 'second_factor_setup'
         WHEN verdict = 'unprotected' AND started_with IS DISTINCT FROM 'sso' THEN 'second_factor_setup'
         ELSE 'none'
     END
