@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, TypeAlias
 from uuid import UUID
@@ -217,6 +217,12 @@ class RunIsOver(PortcullisError):  # noqa: N818 -- as above
     sqlstate = "PC007"
 
 
+class UnfitOption(PortcullisError):  # noqa: N818 -- as above
+    """A date or a grace of more than a year, or a negative one."""
+
+    sqlstate = "PC008"
+
+
 class NoTransaction(PortcullisError):  # noqa: N818 -- as above
     """A sign-in outside a transaction: the lock that holds off a switch would be gone before the session is written."""
 
@@ -226,7 +232,8 @@ class MalformedId(PortcullisError):  # noqa: N818 -- as above
 
 
 BY_SQLSTATE = {
-    error.sqlstate: error for error in (UnknownOrganization, NotAMember, NotCompliant, NothingToLift, UnknownRun, WrongIsolation, RunIsOver)
+    error.sqlstate: error
+    for error in (UnknownOrganization, NotAMember, NotCompliant, NothingToLift, UnknownRun, WrongIsolation, RunIsOver, UnfitOption)
 }
 
 
@@ -246,22 +253,86 @@ async def preview_second_factor(db: Connection, organization_id: Id, *, exempt_k
 
 
 async def require_second_factor(
-    db: Connection, organization_id: Id, *, requested_by: Id, reason: str | None, exempt_kinds: Sequence[str] = ()
+    db: Connection,
+    organization_id: Id,
+    *,
+    requested_by: Id,
+    reason: str | None,
+    exempt_kinds: Sequence[str] = (),
+    effective_at: datetime | None = None,
+    grace: timedelta | None = None,
 ) -> int:
     """Switch on, and return the run's id. While a requirement stands and its run was not cancelled: that run's id, nothing changes.
 
     Takes effect when your transaction commits; keep what follows in it short, because sign-ins of this organization wait.
 
+    `effective_at` (aware): applies from then on, with reminders 7 days and 1 day before; `None`: at once. `grace`: how long whoever
+    joins later has time (see `member_joined`); `None`: not at all.
+
     Raises:
         UnknownOrganization: There is no such organization.
         NotAMember: `requested_by` is no active member of it.
         NotCompliant: `requested_by` has no second factor.
+        UnfitOption: The date or the grace is more than a year, or the grace is negative.
     """
+    options = (effective_at, grace)
     with _refusals():
         run_id = await db.fetchval(
-            "SELECT portcullis.require_second_factor($1, $2, $3, $4)", organization_id, requested_by, reason, list(exempt_kinds)
+            "SELECT portcullis.require_second_factor_with($1, $2, $3, $4, $5, $6)"
+            if options != (None, None)
+            else "SELECT portcullis.require_second_factor($1, $2, $3, $4)",
+            *(organization_id, requested_by, reason, list(exempt_kinds)),
+            *(options if options != (None, None) else ()),
         )
     return int(run_id)
+
+
+async def change_second_factor(
+    db: Connection,
+    organization_id: Id,
+    *,
+    requested_by: Id,
+    reason: str | None,
+    exempt_kinds: Sequence[str] | None = None,
+    effective_at: datetime | None = None,
+    grace: timedelta | None = None,
+) -> int:
+    """Change options of a requirement that stands (`None`: as it is), and return the run that carries it out.
+
+    Tightening holds at once; a kind that is no longer exempted gets a run of its own. Loosening never gives back what has run out.
+
+    Raises:
+        UnknownOrganization, NotAMember, NotCompliant, UnfitOption: As `require_second_factor`.
+        NothingToLift: No requirement stands.
+        WrongIsolation: The transaction is not READ COMMITTED.
+    """
+    kinds = None if exempt_kinds is None else list(exempt_kinds)
+    with _refusals():
+        run_id = await db.fetchval(
+            "SELECT portcullis.change_second_factor($1, $2, $3, $4, $5, $6)",
+            *(organization_id, requested_by, reason, kinds, effective_at, grace),
+        )
+    return int(run_id)
+
+
+async def member_joined(db: Connection, organization_id: Id, user_id: Id) -> datetime | None:
+    """Start the personal grace of somebody who joins, once, in the transaction in which they do; return until when they have time.
+
+    `None`: nothing is required of anybody there. Without this call a joiner has no grace.
+    """
+    with _refusals():
+        found: datetime | None = await db.fetchval("SELECT portcullis.member_joined($1, $2)", organization_id, user_id)
+    return found
+
+
+async def second_factor_deadline(db: Connection, user_id: Id) -> datetime | None:
+    """Return by when this user has to set up a second factor, in the past or in the future; `None`: they need not.
+
+    Over several organizations it is the earliest. For a notice in the app: the gate decides.
+    """
+    with _refusals():
+        found: datetime | None = await db.fetchval("SELECT portcullis.second_factor_deadline($1)", user_id)
+    return found
 
 
 async def lift_second_factor(db: Connection, organization_id: Id, *, requested_by: Id, reason: str | None) -> None:

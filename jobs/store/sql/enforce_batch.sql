@@ -25,6 +25,9 @@ WITH held AS MATERIALIZED (
       AND m.organization_id = $4::portcullis.organization_id
       AND ($5::portcullis.member_id IS NULL OR m.user_id >= $5::portcullis.member_id)
       AND ($6::portcullis.member_id IS NULL OR m.user_id < $6::portcullis.member_id)
+      -- Who joined lately and has a grace is not asked for anything yet.
+      AND NOT EXISTS (SELECT FROM portcullis.joiner g
+                      WHERE g.organization_id = $4::portcullis.organization_id AND g.user_id = m.user_id AND g.ends_at > now())
 ), ended AS MATERIALIZED (
     -- Called for every unprotected member, listed session or not: an app may be unable to list what it can end.
     SELECT e.user_id AS member_id, e.ended

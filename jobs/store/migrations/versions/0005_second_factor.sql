@@ -140,11 +140,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION 'asks_second_factor must run under READ COMMITTED, not %', upper(current_setting('transaction_isolation'))
-            USING ERRCODE = 'PC006',
-                  HINT = 'Begin the login transaction with ISOLATION LEVEL READ COMMITTED: an older snapshot would miss a factor that was just added.';
-    END IF;
+    PERFORM portcullis.check_isolation('asks_second_factor');
     PERFORM pg_advisory_xact_lock_shared(portcullis.factor_lock_key(asks_second_factor.user_id));
     RETURN portcullis.has_second_factor(asks_second_factor.user_id);
 END
