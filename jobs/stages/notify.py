@@ -53,6 +53,9 @@ ASIDE_SECONDS = ((10, 0.5), (1, 2.0), (0, 10.0))
 """How long a batch makes room for others whose letters wait for their recipient domains alone, by the letters that left this time: a few
 batches come often and use up what a domain takes, the rest look in now and then."""
 
+LONG_SECONDS = 60.0
+"""A wait that people are told of: no rate takes this long, only a quota."""
+
 AWAY_SECONDS = 5.0
 """How long a batch is away, at most, while the relay is: it keeps its place in the window, so that not every batch comes to ask."""
 
@@ -135,7 +138,8 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
 def _away(leave: Leave, letters: int) -> Turn:
     """Return for how long a batch that a limit holds back gives up its turn."""
     if not leave.domains_only:
-        return Turn(letters=letters, wait_seconds=max(leave.wait_seconds, TURN_SECONDS))
+        reason = "a sending limit, such as the day's quota, is used up" if leave.wait_seconds >= LONG_SECONDS else None
+        return Turn(letters=letters, wait_seconds=max(leave.wait_seconds, TURN_SECONDS), reason=reason)
     aside = next(seconds for least, seconds in ASIDE_SECONDS if letters >= least)
     jitter = 0.75 + 0.5 * random.random()  # noqa: S311 -- no secret
     return Turn(letters=letters, wait_seconds=aside * jitter, holds_place=False)
