@@ -65,6 +65,35 @@ async def explained(db: asyncpg.Connection) -> AsyncIterator[list[Scan]]:
         await db.execute("SET auto_explain.log_min_duration = -1")
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What was read of one table, by PostgreSQL's own count: scans from end to end, and rows by whatever way."""
+
+    seq_scans: int
+    rows: int
+
+
+@asynccontextmanager
+async def used(db: asyncpg.Connection) -> AsyncIterator[dict[str, Use]]:
+    """Note which tables are read meanwhile, in one transaction; filled at its end."""
+    tables: dict[str, Use] = {}
+    async with db.transaction():
+        before = await _counts(db)  # those of transactions that were not reported yet are among them
+        yield tables
+        for table, counts in (await _counts(db)).items():
+            scans_, probes, rows = (after - old for after, old in zip(counts, before.get(table, (0, 0, 0)), strict=True))
+            if scans_ or probes:
+                tables[table] = Use(scans_, rows)
+
+
+async def _counts(db: asyncpg.Connection) -> dict[str, tuple[int, int, int]]:
+    rows = await db.fetch(
+        "SELECT schemaname || '.' || relname AS name, coalesce(seq_scan, 0) AS scans, coalesce(idx_scan, 0) AS probes,"
+        " coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_xact_user_tables"
+    )
+    return {row["name"]: (row["scans"], row["probes"], row["rows"]) for row in rows}
+
+
 AUTO_EXPLAIN = {
     "log_min_duration": "0",
     "log_nested_statements": "on",
