@@ -8,6 +8,9 @@ MAKEFLAGS += --no-builtin-rules
 ARGS ?=
 # Test processes; each has a PostgreSQL and a Valkey of its own.
 WORKERS ?= 2
+# For `make faults`: how long, and which schedule; without a seed another one each time.
+MINUTES ?= 20
+SEED ?=
 # Tried in this order; the first that is new enough is taken.
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14 python3
 
@@ -34,6 +37,10 @@ test: .venv ## all tests, on embedded servers or on DATABASE_URL and REDIS_URL
 .PHONY: bench
 bench: .venv ## how fast it is, beside other designs, on servers of its own: ARGS="--members 1000000"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+.PHONY: faults
+faults: .venv ## break everything at once and check the invariants: MINUTES=20 SEED=7
+	@$(BIN)/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: check
 check: .venv ## format, lint, types, imports, and what the README says

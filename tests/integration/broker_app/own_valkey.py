@@ -29,6 +29,10 @@ class OwnValkey:
         if self._process is not None:
             tied.stop(self._process, signal.SIGTERM)
 
+    def kill(self) -> None:
+        if self._process is not None:
+            tied.stop(self._process)
+
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
