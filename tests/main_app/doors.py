@@ -44,6 +44,7 @@ def any_session(page: SessionPage) -> Page:
 def full_session(page: SessionPage) -> Page:
     """Serve a page to full sessions only."""
 
+    @wraps(page)
     async def opened(request: Request, session: Session) -> Response:
         return RedirectResponse(SET_UP, 303) if session.restricted else await page(request, session)
 
@@ -53,6 +54,7 @@ def full_session(page: SessionPage) -> Page:
 def admin(page: SessionPage) -> Page:
     """Serve a page to admins of the organization `{organization_id}`; to others it does not exist. The page gets its name."""
 
+    @wraps(page)
     async def opened(request: Request, session: Session) -> Response:
         name = await request.app.state.pool.fetchval(IS_ADMIN, request.path_params["organization_id"], session.user_id)
         if name is None:
