@@ -55,7 +55,7 @@ WITH held AS MATERIALIZED (
     -- By place, so that the plan does not hang on what the planner believes of a ledger that was empty a second ago. A row that
     -- somebody moves at this moment is passed over, and is next.
     FROM sorted j
-    WHERE d.ctid = j.place
+    WHERE d.ctid = j.place AND d.batch_id = $1 AND d.state = j.state  -- once more, as in record_letters
     RETURNING d.member_id, d.state, j.state AS state_before, d.letter, d.recipient, d.display_name, d.locale, d.time_zone, d.kind,
               d.first_tried_at, d.attempts, d.doubts
 ), counted AS (

@@ -19,7 +19,7 @@ WITH given AS MATERIALIZED (
                          $8::text[], $9::double precision[], $10::smallint[], $11::smallint[])
         AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts)
 ), held AS MATERIALIZED (
-    SELECT b.batch_id, b.state = 'cancelled' AS is_cancelled
+    SELECT b.batch_id, b.token, b.state = 'cancelled' AS is_cancelled
     FROM portcullis.batch b
     WHERE (b.batch_id, b.token) IN (SELECT DISTINCT g.batch_id, g.token FROM given g)
     ORDER BY b.batch_id
@@ -28,7 +28,7 @@ WITH given AS MATERIALIZED (
     -- By place, so that the plan does not hang on what the planner believes of a ledger that was empty a second ago.
     SELECT g.*, h.is_cancelled, d.place
     FROM given g
-    JOIN held h ON h.batch_id = g.batch_id
+    JOIN held h ON h.batch_id = g.batch_id AND h.token = g.token
     CROSS JOIN LATERAL (
         SELECT l.ctid AS place, l.batch_id, l.state FROM portcullis.delivery l
         WHERE l.run_id = g.run_id AND l.slot = g.slot AND l.member_id = g.member_id OFFSET 0) d
@@ -39,7 +39,8 @@ WITH given AS MATERIALIZED (
         reason = g.reason, relay_id = g.relay_id, next_at = now() + make_interval(secs => g.seconds),
         attempts = d.attempts + g.attempts, doubts = d.doubts + g.doubts, changed_at = now()
     FROM found g
-    WHERE d.ctid = g.place
+    -- The state once more, because PostgreSQL follows a row that was moved: until late in 2025 it did not look at the place again.
+    WHERE d.ctid = g.place AND d.batch_id = g.batch_id AND d.state = 'sending'
     RETURNING d.batch_id, d.state
 ), counted AS (
     SELECT batch_id, count(*) AS letters,

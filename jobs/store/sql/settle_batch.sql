@@ -24,7 +24,7 @@ WITH held AS MATERIALIZED (
     UPDATE portcullis.delivery d
     SET state = CASE l.state WHEN 'sending' THEN 'uncertain' ELSE 'cancelled' END, changed_at = now()
     FROM letters l
-    WHERE d.ctid = l.place
+    WHERE d.ctid = l.place AND d.state = l.state  -- once more, as in record_letters
     RETURNING l.state AS state_before
 )
 UPDATE portcullis.batch b
