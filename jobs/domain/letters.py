@@ -7,7 +7,7 @@ from jobs.domain.verdicts import Verdict
 
 
 class LetterKind(StrEnum):
-    """The letters of the main job; each is a folder of `email_templates`."""
+    """All letters; each is a folder of `email_templates`. The last four are about a member's own second factor, not about a run."""
 
     SIGNED_OUT = "signed_out"
     PROTECTED = "protected"
@@ -15,6 +15,11 @@ class LetterKind(StrEnum):
     EXEMPT = "exempt"
     REPORT = "report"
     LIFTED = "lifted"
+    REMINDER = "reminder"
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
+    RECOVERY_USED = "recovery_used"
+    FACTOR_RESET = "factor_reset"
 
 
 class LetterState(StrEnum):

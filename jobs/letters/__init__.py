@@ -7,6 +7,6 @@ an occasion and an addressee into a finished message; the mailer sends it as it 
 from jobs.domain.addresses import Unaddressable
 from jobs.letters.branding import Branding, Unbranded
 from jobs.letters.composer import Composer
-from jobs.letters.occasion import Addressee, Composed, Occasion, Totals, Unreachable
+from jobs.letters.occasion import Addressee, Change, Composed, Occasion, Totals, Unreachable
 
-__all__ = ["Addressee", "Branding", "Composed", "Composer", "Occasion", "Totals", "Unaddressable", "Unbranded", "Unreachable"]
+__all__ = ["Addressee", "Branding", "Change", "Composed", "Composer", "Occasion", "Totals", "Unaddressable", "Unbranded", "Unreachable"]

@@ -22,7 +22,7 @@ from jobs.letters.branding import Branding
 from jobs.letters.drafting import LONGEST_NAME, House, draft
 from jobs.letters.message_ids import MessageIds
 from jobs.letters.mould import Gap, Mould, Piece
-from jobs.letters.occasion import Addressee, Composed, Occasion, Totals
+from jobs.letters.occasion import Addressee, Change, Composed, Occasion, Totals
 from jobs.letters.quoted import quote_value
 from jobs.letters.templates import environment, render
 from jobs.letters.voice import Voice, voice
@@ -66,9 +66,19 @@ class Composer:
         self._kept = lru_cache(maxsize=MOST_MOULDS)(self._keep)
 
     def compose(
-        self, kind: LetterKind, occasion: Occasion, addressee: Addressee, *, slot: str, dated: datetime, totals: Totals | None = None
+        self,
+        kind: LetterKind,
+        occasion: Occasion,
+        addressee: Addressee,
+        *,
+        slot: str,
+        dated: datetime,
+        totals: Totals | None = None,
+        change: Change | None = None,
     ) -> Composed:
-        """Return the letter of `kind` to `addressee`. `dated` is aware and stays the same in a retry; `totals` are the report's.
+        """Return the letter of `kind` to `addressee`. `dated` is aware and stays the same in a retry.
+
+        `totals` are the report's, `change` that of a letter about the member's second factor.
 
         Raises:
             Unaddressable: Nothing can be mailed to this member; `reason` says why.
@@ -78,10 +88,10 @@ class Composer:
         wishes = (addressee.locale, occasion.organization_locale, addressee.time_zone, occasion.organization_time_zone)
         speaking = voice(*wishes)
         member_kind = addressee.kind if kind is LetterKind.EXEMPT else None
-        if totals is None:
+        if totals is None and change is None:
             mould = self._kept(kind, occasion, speaking.language, bool(name), member_kind)
         else:
-            mould = self._cast(kind, occasion, speaking, named=bool(name), totals=totals)
+            mould = self._cast(kind, occasion, speaking, named=bool(name), totals=totals, change=change)
         reference = self._ids.reference(occasion.run_id, addressee.member_id, slot)
         content = mould.fill(
             (
@@ -108,8 +118,9 @@ class Composer:
         named: bool,
         member_kind: str | None = None,
         totals: Totals | None = None,
+        change: Change | None = None,
     ) -> Mould:
-        letter = draft(kind, occasion, speaking, self._house, named=named, member_kind=member_kind, totals=totals)
+        letter = draft(kind, occasion, speaking, self._house, named=named, member_kind=member_kind, totals=totals, change=change)
         rendered = render(environment(letter.language, self._house.branding.templates), kind, letter.variables())
         return Mould.cast(self._header_lines(kind, occasion.run_id, letter.language, rendered.subject), rendered.text, rendered.html)
 

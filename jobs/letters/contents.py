@@ -88,6 +88,47 @@ class Report(Letter):
     unreachable_more: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reminder(Letter):
+    """It will be required from a date on; set it up before. `when` is that date."""
+
+    app_url: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorLetter(Letter):
+    """What happened to your second factor, and from where. No link at all: a forged one would look the same."""
+
+    device: Name | None
+    address: Name | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorAdded(FactorLetter):
+    """A factor was set up, or replaced."""
+
+    was_replaced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorRemoved(FactorLetter):
+    """The factor was removed by its member, or blocked after too many wrong codes."""
+
+    was_disabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryUsed(FactorLetter):
+    """Somebody signed in with a recovery code."""
+
+    codes_left: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactorReset(FactorLetter):
+    """An administrator took the factor away; `decided_by` is who."""
+
+
 LETTERS: Mapping[LetterKind, type[Letter]] = {
     LetterKind.SIGNED_OUT: SignedOut,
     LetterKind.PROTECTED: Protected,
@@ -95,4 +136,9 @@ LETTERS: Mapping[LetterKind, type[Letter]] = {
     LetterKind.EXEMPT: Exempt,
     LetterKind.REPORT: Report,
     LetterKind.LIFTED: Lifted,
+    LetterKind.REMINDER: Reminder,
+    LetterKind.FACTOR_ADDED: FactorAdded,
+    LetterKind.FACTOR_REMOVED: FactorRemoved,
+    LetterKind.RECOVERY_USED: RecoveryUsed,
+    LetterKind.FACTOR_RESET: FactorReset,
 }

@@ -5,6 +5,7 @@ and the mould leaves a gap there.
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, assert_never
 
 from jobs.domain.letters import LetterKind, LetterState
@@ -16,7 +17,7 @@ from jobs.letters.catalogues import direction, translations
 from jobs.letters.links import safe_https
 from jobs.letters.markup import Link, Mailbox, Name
 from jobs.letters.mould import ACCOUNT, NAME, WHEN
-from jobs.letters.occasion import Occasion, Totals
+from jobs.letters.occasion import Change, Occasion, Totals
 from jobs.letters.voice import Voice
 
 LONGEST_NAME = 64
@@ -44,6 +45,7 @@ def draft(
     named: bool,
     member_kind: str | None = None,
     totals: Totals | None = None,
+    change: Change | None = None,
 ) -> contents.Letter:
     """Return a letter's contents with marks in place of the member's facts. `named`: the greeting has a name in it.
 
@@ -51,23 +53,29 @@ def draft(
         ValueError: A report without totals.
     """
     shared = _shared(occasion, voice, house, named=named)
+    letter: contents.Letter
     match kind:
         case LetterKind.SIGNED_OUT:
-            return contents.SignedOut(**shared, app_url=Link(house.app_url))
+            letter = contents.SignedOut(**shared, app_url=Link(house.app_url))
         case LetterKind.PROTECTED:
-            return contents.Protected(**shared)
+            letter = contents.Protected(**shared)
         case LetterKind.SINGLE_SIGN_ON:
-            return contents.SingleSignOn(**shared)
+            letter = contents.SingleSignOn(**shared)
         case LetterKind.EXEMPT:
-            return contents.Exempt(**shared, member_kind=_name(member_kind, LONGEST_NAME))
+            letter = contents.Exempt(**shared, member_kind=_name(member_kind, LONGEST_NAME))
         case LetterKind.LIFTED:
-            return contents.Lifted(**shared, app_url=Link(house.app_url))
+            letter = contents.Lifted(**shared, app_url=Link(house.app_url))
+        case LetterKind.REMINDER:
+            letter = contents.Reminder(**shared, app_url=Link(house.app_url))
+        case LetterKind.FACTOR_ADDED | LetterKind.FACTOR_REMOVED | LetterKind.RECOVERY_USED | LetterKind.FACTOR_RESET:
+            letter = _changed(kind, shared, change or Change())
         case LetterKind.REPORT:
             if totals is None:
                 raise ValueError("a report needs the run's totals")
-            return contents.Report(**shared, **_counted(occasion, voice, house, totals))
+            letter = contents.Report(**shared, **_counted(occasion, voice, house, totals))
         case _:
             assert_never(kind)
+    return letter
 
 
 def _shared(occasion: Occasion, voice: Voice, house: House, *, named: bool) -> dict[str, Any]:
@@ -93,6 +101,27 @@ def _shared(occasion: Occasion, voice: Voice, house: House, *, named: bool) -> d
         "colours": house.branding.light,
         "dark": house.branding.dark,
     }
+
+
+def _changed(kind: LetterKind, shared: dict[str, Any], change: Change) -> contents.FactorLetter:
+    shared |= {"device": _name(change.device, LONGEST_NAME), "address": _ip(change.address)}
+    match kind:
+        case LetterKind.FACTOR_ADDED:
+            return contents.FactorAdded(**shared, was_replaced=change.was_replaced)
+        case LetterKind.FACTOR_REMOVED:
+            return contents.FactorRemoved(**shared, was_disabled=change.was_disabled)
+        case LetterKind.RECOVERY_USED:
+            return contents.RecoveryUsed(**shared, codes_left=change.codes_left)
+        case _:
+            return contents.FactorReset(**shared)
+
+
+def _ip(address: str | None) -> Name | None:
+    """Return an IP address as it is written, `None` for anything else: only the app's proxy knows who wrote that."""
+    try:
+        return Name(ip_address(address)) if address and "%" not in address else None  # a zone (RFC 4007) may be any text
+    except ValueError:
+        return None
 
 
 def _counted(occasion: Occasion, voice: Voice, house: House, totals: Totals) -> dict[str, Any]:

@@ -63,6 +63,20 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happened to a member's second factor, and from where; any of it may be unknown, and hostile."""
+
+    address: str | None = None
+    device: str | None = None
+    codes_left: int | None = None
+    """Recovery codes, after one was used."""
+    was_replaced: bool = False
+    """There was a factor before the one that was added."""
+    was_disabled: bool = False
+    """The factor was not removed, but blocked after too many wrong codes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
     """A finished letter. `sender` and `recipient` are bare ASCII mailboxes; `content` is what `jobs.ports.Envelope` asks for."""
 

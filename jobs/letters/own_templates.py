@@ -13,7 +13,7 @@ from jinja2 import TemplateSyntaxError, meta
 
 from jobs.domain.letters import LetterKind
 from jobs.letters.catalogues import BrokenCatalogue, languages, translations
-from jobs.letters.contents import LETTERS, Letter
+from jobs.letters.contents import LETTERS, FactorLetter, Letter
 from jobs.letters.languages import FALLBACK
 from jobs.letters.sentences import sentences_of
 from jobs.letters.templates import environment
@@ -79,6 +79,8 @@ def _untranslated(folder: Path, source: str) -> Iterator[str]:
 def _letter(name: str) -> type[Letter]:
     """The dataclass behind a file; what all letters share for one that they all use."""
     folder = name.split("/", maxsplit=1)[0]
+    if name.startswith("_base/factor."):
+        return FactorLetter
     return LETTERS[LetterKind(folder)] if folder in set(LetterKind) else Letter
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from jobs.domain.letters import LetterKind
 from jobs.letters.composer import Composer
-from jobs.letters.occasion import Addressee, Composed, Occasion, Totals, Unreachable
+from jobs.letters.occasion import Addressee, Change, Composed, Occasion, Totals, Unreachable
 
 DATED = datetime(2025, 6, 19, 12, 6, 30, tzinfo=UTC)
 
@@ -40,6 +40,18 @@ TOTALS = Totals(
 )
 
 
+CHANGE = Change(address="203.0.113.7", device="Firefox on Linux", codes_left=9)
+
+CHANGES = frozenset({LetterKind.FACTOR_ADDED, LetterKind.FACTOR_REMOVED, LetterKind.RECOVERY_USED, LetterKind.FACTOR_RESET})
+
+
+def change_for(kind: LetterKind, *, sparse: bool = False) -> Change | None:
+    """Return the sample change for a letter about a second factor and nothing for any other; `sparse`: unknown, and the rarer case."""
+    if kind not in CHANGES:
+        return None
+    return Change(was_replaced=True, was_disabled=True) if sparse else CHANGE
+
+
 def totals_for(kind: LetterKind) -> Totals | None:
     """Return the sample totals for a report and nothing for any other letter, as `Composer.compose` wants it."""
     return TOTALS if kind is LetterKind.REPORT else None
@@ -53,4 +65,6 @@ def write_sample(
     addressee = Addressee(member_id=ADDRESSEE.member_id, address=address or ADDRESSEE.address, locale=language)
     if not sparse:
         occasion, addressee = OCCASION, replace(ADDRESSEE, locale=language, address=addressee.address)
-    return composer.compose(kind, occasion, addressee, slot="notice", dated=dated, totals=totals_for(kind))
+    return composer.compose(
+        kind, occasion, addressee, slot="notice", dated=dated, totals=totals_for(kind), change=change_for(kind, sparse=sparse)
+    )

@@ -13,9 +13,9 @@ import pytest
 
 from jobs.domain.letters import LetterKind
 from jobs.letters import Composer, Occasion
-from jobs.letters.catalogues import direction, languages
+from jobs.letters.catalogues import direction, languages, translations
 from jobs.letters.colours import LEAST_CONTRAST, contrast, inverted
-from jobs.letters.samples import ADDRESSEE, DATED, OCCASION, TOTALS
+from jobs.letters.samples import ADDRESSEE, CHANGES, DATED, OCCASION, TOTALS, change_for
 from tests.unit import letters_page
 from tests.unit.letters_hostile import HOSTILE
 from tests.unit.letters_page import Element
@@ -33,6 +33,9 @@ COMPOSER = Composer(
     product_name=PRODUCT,
     run_url="https://ops.northwind.example/runs/{run_id}",
 )
+OWN_DOING = CHANGES - {LetterKind.FACTOR_RESET}
+"""Letters about what was done in the member's own name."""
+
 PLAIN = "plain"
 MISSING = "everything missing"
 
@@ -67,7 +70,10 @@ def write(kind: LetterKind, language: str, situation: str) -> Written:
         )
         addressee = replace(addressee, display_name=name, time_zone=name, kind=name)
     totals = TOTALS if kind is LetterKind.REPORT else None
-    content = COMPOSER.compose(kind, occasion, addressee, slot="notice", dated=DATED, totals=totals).content
+    change = change_for(kind, sparse=situation == MISSING)
+    if change and situation in HOSTILE:
+        change = replace(change, device=HOSTILE[situation], address=HOSTILE[situation])
+    content = COMPOSER.compose(kind, occasion, addressee, slot="notice", dated=DATED, totals=totals, change=change).content
     message = email.message_from_bytes(content, policy=email.policy.strict)
     text, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
     return Written(situation=situation, content=content, message=message, text=text, html=html, page=letters_page.read(html))
@@ -155,10 +161,11 @@ def test_the_subject_is_short_and_begins_with_the_organization(letters: list[Wri
 # What it says
 
 
-def test_every_fact_stands_in_text_and_html(plain: Written) -> None:
+def test_every_fact_stands_in_text_and_html(plain: Written, kind: LetterKind) -> None:
     for said in (plain.text, plain.page.visible):
         assert "Northwind Traders" in said  # which organization
-        assert "Grace Hopper" in said  # who decided
+        assert ("Grace Hopper" in said) == (kind not in OWN_DOING)  # who decided, unless it was the member
+        assert ("Firefox on Linux, 203.0.113.7" in said) == (kind in OWN_DOING)  # from where
         assert re.search(r"14:05|2:05\s", said)  # when, where the member is
         assert re.search(r"12:05(\u00a0PM| م)? UTC", said)  # when, everywhere
         assert "anna.smith@northwind.example" in said  # which account
@@ -185,6 +192,22 @@ def test_who_has_nothing_to_do_gets_no_button_and_no_link_but_to_help(untouched:
         letter = write(untouched, language, situation)
         assert urls(letter.html) <= {SUPPORT_URL}
         assert not [cell for cell in letter.page.find("td") if cell.attributes.get("class") == "action"]
+
+
+@pytest.mark.parametrize("changed", sorted(CHANGES))
+def test_a_letter_about_a_factor_leads_nowhere_but_to_help_and_says_what_to_do_if_it_was_not_me(changed: LetterKind, language: str) -> None:
+    for situation in (PLAIN, MISSING, *HOSTILE):
+        letter = write(changed, language, situation)
+        assert urls(letter.html) <= {SUPPORT_URL}
+        not_me = translations(language).gettext("This was not me")
+        assert not_me in letter.text
+        assert not_me in [heading.visible.strip() for heading in letter.page.find("h2")]
+
+
+def test_a_reminder_says_from_when_on_and_where_to_set_it_up(language: str) -> None:
+    letter = write(LetterKind.REMINDER, language, PLAIN)
+    assert letter.text.count("12:05") == 2  # in the sentence and among the facts
+    assert APP_URL in urls(letter.html)
 
 
 def test_a_button_shows_where_it_leads_and_the_typed_route_stands_beside_it(language: str) -> None:
