@@ -1,4 +1,4 @@
-"""Where the letters of the bench go: Postfix's `smtp-sink`, which is quick enough never to be what is measured, or our own.
+"""Where the letters of the bench go: Postfix's `smtp-sink`, or a small one of our own where that is not installed.
 
 Each run has a sink of its own, so that what it counted is the letters of that run alone.
 """
@@ -26,7 +26,7 @@ SMTP_SOURCE = shutil.which("smtp-source", path=SEARCHED)
 
 REMEDY = (
     "smtp-sink and smtp-source are not installed (Debian, Ubuntu: apt install postfix; no mail server needs to run). Letters go to a small"
-    " sink of the bench's own, which is slower, and the figure against smtp-source is left out."
+    " sink of the bench's own, and the figure against smtp-source is left out."
 )
 
 
