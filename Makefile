@@ -34,6 +34,11 @@ up: .venv ## keep the same system running until Ctrl-C, with things to try
 test: .venv ## all tests, on embedded servers or on DATABASE_URL and REDIS_URL
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -q $(ARGS)
 
+.PHONY: browser-test
+browser-test: .venv ## the whole story in Chromium, pictures under var/browser; as root installs what is missing
+	@$(BIN)/python -m tests.browser.tools
+	@$(BIN)/pytest -q tests/browser $(ARGS)
+
 .PHONY: bench
 bench: .venv ## how fast it is, beside other designs, on servers of its own: ARGS="--members 1000000"
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -21,6 +21,7 @@ import psycopg
 
 from jobs.keys import KeyRing
 from tests.integration.second_factor_parts import STEP, Phone, enrolled
+from tests.main_app.configuration import PRODUCT
 from tests.main_app.people import a_person, an_organization, load_schema
 from workers.demo import tied
 from workers.demo.foundation import Foundation
@@ -109,6 +110,7 @@ def _settings(database_url: str, redis_url: str, smtp_port: int, keys: str) -> d
         "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
         "MAIL_FROM": "Kestrel Security <security@kestrel.example>",
         "PORTCULLIS_KEYS": keys,
+        "PORTCULLIS_PRODUCT_NAME": PRODUCT,
         "PORTCULLIS_ORGANIZATION_RATE": str(LETTERS_A_SECOND),
         **{f"PORTCULLIS_{limit}": "0" for limit in off},
     }

@@ -21,11 +21,15 @@ SENT = """
         FROM app.memberships m
         JOIN portcullis.run r ON r.organization_id = m.organization_id
         JOIN portcullis.delivery d ON d.run_id = r.run_id AND d.slot IN ('notice', 'lifted', 'report') AND d.member_id = m.user_id
-        WHERE m.user_id = $1 AND d.state = 'accepted'
+        WHERE m.user_id = $1 AND d.state IN ('sending', 'accepted', 'uncertain')
         UNION ALL
         SELECT f.letter, f.changed_at, u.email, NULL
         FROM portcullis.factor_letter f JOIN app.users u ON u.user_id = f.user_id
-        WHERE f.user_id = $1 AND f.state = 'accepted'
+        WHERE f.user_id = $1 AND f.state IN ('sending', 'accepted', 'uncertain')
+        UNION ALL
+        SELECT 'address', p.mailed_at, u.email, NULL
+        FROM app.sessions s JOIN app.address_proofs p ON p.session_id = s.session_id JOIN app.users u ON u.user_id = s.user_id
+        WHERE s.user_id = $1
     ) sent
     ORDER BY changed_at DESC LIMIT 20
 """
@@ -40,6 +44,7 @@ WORDS = {
     "factor_added": "Two-factor authentication was set up",
     "factor_removed": "Two-factor authentication was taken off",
     "factor_reset": "Two-factor authentication was reset by an administrator",
+    "address": "Somebody signed in and wants to set up two-factor authentication: was it you?",
     "recovery_used": "A recovery code was used",
 }
 
