@@ -47,6 +47,10 @@ bench: .venv ## how fast it is, beside other designs, on servers of its own: ARG
 faults: .venv ## break everything at once and check the invariants: MINUTES=20 SEED=7
 	@$(BIN)/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: letters-check
+letters-check: .venv ## every letter before SpamAssassin, axe, html-validate, caniemail, mailparser; as root installs what is missing
+	@$(BIN)/python -m tests.letters_check $(ARGS)
+
 .PHONY: check
 check: .venv ## format, lint, types, imports, and what the README says
 	@$(BIN)/ruff format --check
