@@ -5,6 +5,7 @@ The sending limit per organization is low, so that letters are still owed when s
 
 import asyncio
 import base64
+import json
 import secrets
 import signal
 import sys
@@ -122,7 +123,7 @@ def _main_app(built: Foundation) -> Iterator[str]:
     command = [sys.executable, "-m", "tests.main_app"]
     process = tied.start(command, at_death=signal.SIGTERM, log=log, environment=built.environment | {"PYTHONPATH": str(ROOT)})
     try:
-        yield until(lambda: log.exists() and "\n" in log.read_text() and log.read_text().splitlines()[0])
+        yield json.loads(until(lambda: "\n" in log.read_text() and log.read_text().splitlines()[0]))["url"]
     finally:
         tied.stop(process, signal.SIGTERM)
 

@@ -3,6 +3,8 @@
 import asyncio
 import shlex
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import asyncpg
@@ -10,6 +12,7 @@ import asyncpg
 from workers.demo.embedded import SetupError
 from workers.demo.folder import own_folder
 from workers.demo.foundation import Foundation, foundation
+from workers.demo.pages import Pages, main_app_pages
 from workers.demo.people import OrganizationSpec, Seeded, seed
 from workers.demo.processes import procfile
 from workers.demo.story import NOT_SET_UP, ended_by_sigterm
@@ -31,10 +34,17 @@ The main app's side of it, with psql or any other client:
 
     psql "$DATABASE_URL" -c "select * from app.sign_in({member}, 'password')"
     psql "$DATABASE_URL" -c "select app.confirm_second_factor({member})"
-
+{pages}
 Letters arrive in {letters}/new
 Ctrl-C ends everything; then the database is gone, the letters stay.
 
+"""
+
+PAGES = """
+Or in a browser, all of it: {url}
+
+    the admin:              "Sign in with your company account", {admin}
+    an unprotected member:  {member}, password: {password}
 """
 
 
@@ -59,23 +69,27 @@ async def _keep_running(built: Foundation, users: int) -> int:
         (seeded,) = await seed(connection, OrganizationSpec(members=users))
     finally:
         await connection.close()
-    with procfile(built.environment, None) as processes:
-        Teller().say(_what_to_try(built, seeded))
-        await asyncio.to_thread(processes.wait)
+    with main_app_pages(built, seeded.organization_id) as pages:
+        # Letters lead to the pages, if there are any.
+        settings = built.settings | ({"APP_URL": pages.url, "PORTCULLIS_PRODUCT_NAME": "Kestrel"} if pages else {})
+        with procfile(built.environment | settings, None) as processes:
+            Teller().say(_what_to_try(built, seeded, settings, pages))
+            await asyncio.to_thread(processes.wait)
     return 1
 
 
-def _what_to_try(built: Foundation, seeded: Seeded) -> str:
-    settings = built.directory / "settings.env"
-    settings.touch(mode=0o600)
-    settings.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in built.settings.items()))
+def _what_to_try(built: Foundation, seeded: Seeded, settings: Mapping[str, str], pages: Pages | None) -> str:
+    file = built.directory / "settings.env"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
     return TO_TRY.format(
         name=seeded.name,
         organization=seeded.organization_id,
         admin=seeded.admin_id,
         member=seeded.admin_id + 1,
         members=seeded.members,
-        settings=shlex.quote(str(settings)),
+        settings=shlex.quote(str(file)),
+        pages=PAGES.format(**asdict(pages)) if pages else "",
         portcullis=shlex.quote(str(Path(sys.executable).parent / "portcullis")),
         letters=built.maildir,
     )
