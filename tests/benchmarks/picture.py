@@ -6,7 +6,7 @@ from html import escape
 
 from tests.benchmarks.results import Results
 
-WIDTH, ROW, GAP, LEFT = 760, 24, 40, 330
+WIDTH, ROW, GAP, LEFT = 800, 24, 40, 340
 BARS = WIDTH - LEFT - 90
 OURS, THEIRS = "#1f6feb", "#8c959f"
 

@@ -38,21 +38,21 @@ class Peer:
 
 PEERS = (
     Peer(
-        name="Celery, a task per user, a new SMTP connection each",
+        name="Celery: a task and a connection per user",
         command=lambda _: [program("celery"), "--app", "tests.benchmarks.peers.celery_per_user", "worker", "--loglevel", "WARNING"],
         send="celery_per_user",
     ),
     Peer(
-        name="dramatiq, a task per user, a new SMTP connection each",
+        name="dramatiq: a task and a connection per user",
         command=lambda _: [program("dramatiq"), "tests.benchmarks.peers.dramatiq_per_user"],
         send="dramatiq_per_user",
     ),
     Peer(
-        name="one loop, a new SMTP connection each",
+        name="one loop, a connection per user",
         command=lambda organization: [sys.executable, "-m", "tests.benchmarks.peers.one_loop", str(organization)],
     ),
     Peer(
-        name="sessions in sets, aiosmtplib reused, EmailMessage per letter",
+        name="sets, aiosmtplib reused, EmailMessage per letter",
         command=lambda organization: [sys.executable, "-m", "tests.benchmarks.peers.message_per_letter", str(organization)],
     ),
 )
