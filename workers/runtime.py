@@ -22,6 +22,7 @@ from jobs.letters import Branding, Composer, catalogues
 from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
 from jobs.routing import NOTIFY_QUEUE
+from jobs.second_factor.posting import post_for_ever
 from jobs.store import deliveries, workers
 from jobs.store.database import WEATHER, Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
@@ -81,6 +82,8 @@ class Runtime:
             stack.callback(resources.withdraw)
             heartbeat = asyncio.create_task(_announce(pool, station))
             stack.push_async_callback(_end, heartbeat)
+            if mail is not None:
+                stack.push_async_callback(_finish, asyncio.create_task(post_for_ever(opened)))
             log.info("worker_started", worker=station.name, queues=sorted(station.queues), threads=station.threads)
             yield opened
         log.info("worker_stopped", worker=station.name)
@@ -146,6 +149,12 @@ async def _announce(pool: Pool, station: Station) -> None:
         with suppress(*WEATHER):
             for queue in station.queues:
                 await workers.withdraw(pool, f"{station.name}/{queue}")
+
+
+async def _finish(task: "asyncio.Task[None]") -> None:
+    """Let a task that stops by itself when the process drains come to its end, for as long as there is time."""
+    await asyncio.wait({task}, timeout=DRAIN_SECONDS)
+    await _end(task)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:
