@@ -172,11 +172,11 @@ class Nemesis:
         """Arm what was not reached, and flip switches until it is."""
         for name in sorted(set(failpoints()) - self._reached):
             for organization in self._random.sample(self._ground.organizations[1:], 4):
-                trying = asyncio.create_task(self._try_failpoint(name, seconds=2 + _patience(name)))
-                act = self._admins.write if "trigger" in name else self._admins.toggle
-                await act(organization)
-                if name == "in_settle":
-                    await self._admins.toggle(organization)
+                await self._admins.lift(organization)
+                trying = asyncio.create_task(self._try_failpoint(name, seconds=4 + _patience(name)))
+                await (self._admins.write if "trigger" in name else self._admins.require)(organization)
+                await asyncio.wait([trying], timeout=0 if name == "in_settle" else 3)
+                await self._admins.lift(organization)
                 if await trying:
                     break
 

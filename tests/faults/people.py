@@ -144,13 +144,6 @@ class Admins:
         """Several keyboards at once."""
         await asyncio.gather(*(act(organization) for act in (self.require, self.lift, self.require, self.lift, self.cancel)))
 
-    async def toggle(self, organization: Seeded) -> None:
-        """On if it is off, off if it is on."""
-        required = await self._ground.value(
-            "SELECT required FROM portcullis.policy WHERE organization_id = $1", organization.organization_id
-        )
-        await (self.lift if required else self.require)(organization)
-
     async def write(self, organization: Seeded) -> None:
         """Ask by message, which arrives three times; and repeat an older one."""
         ground = self._ground
