@@ -99,9 +99,8 @@ BEGIN
     UPDATE portcullis.batch b
     SET state = 'cancelled', done_at = NULL, cancelled = b.cancelled + b.owed + b.deferred, owed = 0, deferred = 0
     WHERE b.run_id = stop_run.run_id AND b.state IN ('open', 'dead') AND b.stage <> 'settle';
-    INSERT INTO portcullis.batch (run_id, stage, urgency)
-    SELECT stop_run.run_id, 'settle', 2
-    WHERE NOT EXISTS (SELECT FROM portcullis.batch b WHERE b.run_id = stop_run.run_id AND b.stage = 'settle' AND b.state = 'open');
+    -- One for each stop: the one of an earlier stop may just have looked, and be about to close.
+    INSERT INTO portcullis.batch (run_id, stage, urgency) VALUES (stop_run.run_id, 'settle', 2);
     UPDATE portcullis.run r SET has_open_batches = true WHERE r.run_id = stop_run.run_id;
 END
 $$;

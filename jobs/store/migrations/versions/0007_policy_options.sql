@@ -181,9 +181,7 @@ BEGIN
     UPDATE portcullis.batch b
     SET state = 'cancelled', done_at = NULL, cancelled = b.cancelled + b.owed + b.deferred, owed = 0, deferred = 0
     WHERE b.run_id = stop_reminders.run_id AND b.state IN ('open', 'dead') AND b.stage IN ('remind_week', 'remind_day', 'week', 'day');
-    INSERT INTO portcullis.batch (run_id, stage, urgency)
-    SELECT stop_reminders.run_id, 'settle', 2
-    WHERE NOT EXISTS (SELECT FROM portcullis.batch b WHERE b.run_id = stop_reminders.run_id AND b.stage = 'settle' AND b.state = 'open');
+    INSERT INTO portcullis.batch (run_id, stage, urgency) VALUES (stop_reminders.run_id, 'settle', 2);
 END
 $$;
 
