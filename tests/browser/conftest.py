@@ -3,9 +3,13 @@
 Everything ends with its module: while Playwright's event loop runs, pytest-asyncio can't run its own.
 """
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
+import redis
 from playwright.sync_api import Browser, ViewportSize, expect, sync_playwright
 
 from tests.browser import tools
@@ -41,7 +45,7 @@ def system(servers: Servers, databases: Databases) -> Iterator[System]:
         pytest.skip("Chromium is not installed; `make browser-test` as root installs it")
     name = databases.create()
     try:
-        with running(servers, databases.url_of(name), own_folder("browser")) as system:
+        with running(_with_clean_redis(servers), databases.url_of(name), own_folder("browser")) as system:
             yield system
     finally:
         databases.drop(name)
@@ -63,3 +67,12 @@ def visit(system: System, chromium: Browser) -> Iterator[Visit]:
     yield open_one
     for context in opened:
         context.close()
+
+
+def _with_clean_redis(servers: Servers) -> Servers:
+    """As the fixture `redis_url`, which lives for one test only."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    url = servers.redis_url if servers.embedded_redis else urlsplit(servers.redis_url)._replace(path=f"/{worker + 1}").geturl()
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return replace(servers, redis_url=url)

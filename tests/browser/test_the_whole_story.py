@@ -261,6 +261,7 @@ def test_nothing_is_done_for_a_form_of_another_site(mara: Visitor, system: Syste
 def test_set_up_needs_no_mouse(visit: Visit, system: System) -> None:
     noor = visit()
     noor.go("/sign-in")
+    expect(noor.page.get_by_label("E-mail address")).to_be_focused()
     for typed in (NOOR, "\t", PASSWORD, "\n"):
         keys(noor, typed)
     noor.sees("Set up two-factor authentication")
