@@ -20,8 +20,8 @@ from jobs.resources import current
 from jobs.routing import ENFORCE_QUEUE, LETTERS, NOTIFY_QUEUE
 from jobs.stages.enforce import enforce as enforce_stage
 from jobs.stages.finish import close_run
-from jobs.stages.notify import notify
 from jobs.stages.plan import plan
+from jobs.stages.remind import write_letters
 from jobs.stages.trigger import Request, trigger
 from jobs.store.batches import Stage
 
@@ -74,7 +74,7 @@ async def enforce_batch(run: int, batch: int, token: int) -> None:
 @dramatiq.actor(actor_name="notify_batch", queue_name=NOTIFY_QUEUE)
 async def notify_batch(run: int, batch: int, token: int) -> None:
     """Send one batch of letters."""
-    await run_claimed(current(), notify, stages=LETTERS, run_id=run, batch_id=batch, token=token)
+    await run_claimed(current(), write_letters, stages=LETTERS, run_id=run, batch_id=batch, token=token)
 
 
 @dramatiq.actor(actor_name="finish_run", queue_name=ENFORCE_QUEUE)

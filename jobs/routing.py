@@ -12,7 +12,8 @@ from jobs.store.batches import Stage
 ENFORCE_QUEUE = "enforce"
 NOTIFY_QUEUE = "notify"
 
-LETTERS = (Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED)
+LETTERS = (Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED, Stage.REMIND_WEEK, Stage.REMIND_DAY, Stage.WEEK, Stage.DAY)
+"""Stages that mailers do."""
 
 ACTORS: dict[Stage, tuple[str, str]] = {
     Stage.PLAN: (ENFORCE_QUEUE, "plan_run"),

@@ -27,7 +27,7 @@ REPORTED_MEMBERS = 50
 FREE_SWEEPS = 3
 """Sweeps without a pause. A main app whose sessions come back is swept with growing ones, and visibly."""
 
-LETTER_STAGES = frozenset({Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED})
+LETTER_STAGES = frozenset({Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED, Stage.WEEK, Stage.DAY})
 
 
 async def finish(resources: Resources, claim: Claim) -> None:

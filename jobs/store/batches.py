@@ -21,7 +21,7 @@ MAX_ATTEMPTS = 12
 
 
 class Stage(StrEnum):
-    """What a batch is for. The second four are letters and go to the mailers' queue."""
+    """What a batch is for. All but the first four go to the mailers' queue: letters, and the planning of reminders."""
 
     PLAN = "plan"
     ENFORCE = "enforce"
@@ -31,6 +31,10 @@ class Stage(StrEnum):
     DEFERRED = "deferred"
     REPORT = "report"
     LIFTED = "lifted"
+    REMIND_WEEK = "remind_week"
+    REMIND_DAY = "remind_day"
+    WEEK = "week"
+    DAY = "day"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

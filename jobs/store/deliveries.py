@@ -29,6 +29,8 @@ class Slot(StrEnum):
     NOTICE = "notice"
     REPORT = "report"
     LIFTED = "lifted"
+    WEEK = "week"
+    DAY = "day"
 
 
 def slot_of(stage: Stage) -> Slot:
@@ -44,7 +46,11 @@ def slot_of(stage: Stage) -> Slot:
             return Slot.REPORT
         case Stage.LIFTED:
             return Slot.LIFTED
-        case Stage.PLAN | Stage.ENFORCE | Stage.SETTLE | Stage.FINISH:
+        case Stage.WEEK:
+            return Slot.WEEK
+        case Stage.DAY:
+            return Slot.DAY
+        case Stage.PLAN | Stage.ENFORCE | Stage.SETTLE | Stage.FINISH | Stage.REMIND_WEEK | Stage.REMIND_DAY:
             raise ValueError(f"{stage} carries no letters")
         case _:
             assert_never(stage)

@@ -39,11 +39,15 @@ WITH held AS MATERIALIZED (
     CROSS JOIN held h
     LEFT JOIN directory.member m ON m.organization_id = $5::portcullis.organization_id AND m.user_id = due.member_id
 ), sorted AS (
-    SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive') AS is_spared FROM judged j
+    -- A reminder is for those alone whom the requirement would hit.
+    SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive' OR ($4 IN ('week', 'day') AND j.verdict <> 'unprotected'))
+               AS is_spared
+    FROM judged j
 ), marked AS (
     UPDATE portcullis.delivery d
     SET state = CASE WHEN j.is_spared THEN 'suppressed' ELSE 'sending' END,
-        reason = CASE WHEN NOT j.is_new THEN d.reason WHEN j.is_spared THEN CASE WHEN j.is_member THEN 'inactive' ELSE 'left' END END,
+        reason = CASE WHEN NOT j.is_new THEN d.reason WHEN j.is_spared THEN
+                     CASE WHEN NOT j.is_member THEN 'left' WHEN j.verdict = 'inactive' THEN 'inactive' ELSE 'complies' END END,
         letter = CASE WHEN j.is_spared THEN d.letter ELSE coalesce(d.letter, portcullis.letter_for(j.verdict)) END,
         recipient = CASE WHEN j.is_new THEN j.email ELSE d.recipient END,
         display_name = CASE WHEN j.is_new THEN left(j.display_name, 200) ELSE d.display_name END,

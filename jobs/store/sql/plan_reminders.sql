@@ -1,0 +1,40 @@
+-- Write the next ranges of members to remind as batches of letters, and how far the planning has come.
+--
+-- $1  bigint                    batch of the planning; where the next range begins is its `low`
+-- $2  bigint                    token of the claim
+-- $3  text                      stage of the letters
+-- $4  portcullis.member_id      where the first range begins; null: open
+-- $5  portcullis.member_id[]    where the following ranges begin, in order
+-- $6  boolean                   whether the range after the last boundary is the last one, open at its end
+-- $7  interval                  lease
+--
+-- No row: the claim is stale or the run is over, nothing was written.
+WITH held AS MATERIALIZED (
+    SELECT b.batch_id, b.run_id
+    FROM portcullis.batch b
+    JOIN portcullis.run r ON r.run_id = b.run_id
+    WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open' AND r.state = 'running'
+    FOR UPDATE OF r, b
+), ranges AS (
+    SELECT bounds.low, lead(bounds.low) OVER (ORDER BY bounds.place) AS high, bounds.place
+    FROM (
+        SELECT $4::portcullis.member_id AS low, 0 AS place
+        UNION ALL
+        SELECT boundary, place FROM unnest($5::portcullis.member_id[]) WITH ORDINALITY AS given (boundary, place)
+    ) bounds
+), written AS (
+    INSERT INTO portcullis.batch (run_id, stage, urgency, low, high)
+    SELECT h.run_id, $3, 4, g.low, g.high FROM held h CROSS JOIN ranges g
+    WHERE g.high IS NOT NULL OR $6
+    ORDER BY g.place
+    RETURNING batch_id
+)
+UPDATE portcullis.batch b
+SET state = CASE WHEN $6 THEN 'done' ELSE 'open' END,
+    done_at = CASE WHEN $6 THEN clock_timestamp() END,
+    error = NULL,
+    low = coalesce(($5::portcullis.member_id[])[cardinality($5::portcullis.member_id[])], b.low),
+    leased_until = clock_timestamp() + $7::interval
+FROM held h
+WHERE b.batch_id = h.batch_id
+RETURNING (SELECT count(*) FROM written) AS batches, pg_notify('portcullis', '') IS NULL AS is_told
