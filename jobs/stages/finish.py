@@ -60,10 +60,8 @@ async def _sweep(resources: Resources, claim: Claim, members: list[MemberId]) ->
 
 async def _count(resources: Resources, claim: Claim) -> dict[str, object]:
     status = await runs.status(resources.pool, claim.run_id)
-    unreachable = await runs.find_unreachable(resources.pool, claim, limit=REPORTED_MEMBERS)
-    letters = status["letters"]
-    failed = sum(letters[state] for state in ("refused", "uncertain", "deferred")) + letters["suppressed"]
-    return {**status, "unreachable": unreachable, "unreachable_more": max(0, failed - status["verdicts"]["inactive"] - len(unreachable))}
+    unreachable, more = await runs.find_unreachable(resources.pool, claim, limit=REPORTED_MEMBERS)
+    return {**status, "unreachable": unreachable, "unreachable_more": more}
 
 
 async def settle(resources: Resources, claim: Claim) -> None:

@@ -107,9 +107,11 @@ async def sweep_range(db: Database, claim: Claim, members: Sequence[MemberId], *
     return cast("int", row["members"])
 
 
-async def find_unreachable(db: Database, claim: Claim, *, limit: int) -> list[dict[str, Any]]:
-    """Return members whose letter has not arrived: `member_id`, `address`, `state`, `reason`; at most `limit`."""
-    return [dict(row) for row in await db.fetch(FIND_UNREACHABLE, claim.run_id, claim.organization_id, limit)]
+async def find_unreachable(db: Database, claim: Claim, *, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Return members whose letter has not arrived (`member_id`, `address`, `state`, `reason`), at most `limit`, and how many more."""
+    rows = await db.fetch(FIND_UNREACHABLE, claim.run_id, claim.organization_id, limit)
+    found = [{name: value for name, value in row.items() if name != "total"} for row in rows]
+    return found, rows[0]["total"] - len(rows) if rows else 0
 
 
 async def status(db: Database, run_id: int) -> dict[str, Any]:
