@@ -92,9 +92,9 @@ WITH held AS MATERIALIZED (
     UNION ALL
     SELECT notice, 1, -1 FROM revised WHERE is_back
 ), notices AS (
-    INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, state, low, high, owed, suppressed)
+    INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, state, done_at, low, high, owed, suppressed)
     SELECT l.batch_id, h.run_id, 'notice', (l.batch_id <> n.urgent)::integer,
-           CASE WHEN sum(l.owed) > 0 THEN 'open' ELSE 'done' END, h.low, h.high, sum(l.owed), sum(l.suppressed)
+           CASE WHEN sum(l.owed) > 0 THEN 'open' ELSE 'done' END, CASE WHEN sum(l.owed) = 0 THEN clock_timestamp() END, h.low, h.high, sum(l.owed), sum(l.suppressed)
     FROM letters l CROSS JOIN held h CROSS JOIN numbers n
     GROUP BY l.batch_id, h.run_id, n.urgent, h.low, h.high
 )
