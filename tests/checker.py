@@ -376,6 +376,8 @@ def _states_agree(evidence: Evidence, run: Row) -> Iterator[str]:
     for slot, stages in (("notice", ("notice", "deferred")), ("report", ("report",)), ("lifted", ("lifted",))):
         batches = evidence.batches_of(run, *stages)
         if any(batch["state"] == "cancelled" and batch["done_at"] is None for batch in batches):
+            if not any(batch["state"] in {"open", "dead"} for batch in evidence.batches_of(run, "settle")):
+                yield f"I6: run {run['run_id']} was stopped, and nobody settles its {slot} letters"
             continue  # not settled yet: the counters are ahead of the ledger
         counters = {state: sum(batch[state] for batch in batches) for state in STATES}
         ledger = _count(STATES, (letter["state"] for letter in evidence.letters_of(run, slot)))
@@ -465,9 +467,9 @@ def _letters_fit(evidence: Evidence) -> Iterator[str]:
         kinds = sent[evidence.reference(letter)] - {None}
         if kinds - {letter["letter"]}:
             yield f"I18: {_name(letter)} is {letter['letter']} in the ledger, but {', '.join(map(str, kinds))} was sent"
+        if letter["slot"] in {"report", "lifted"} and letter["letter"] != letter["slot"]:
+            yield f"I18: {_name(letter)} is of kind {letter['letter']}"
         if letter["slot"] != "notice":
-            if letter["letter"] != letter["slot"]:
-                yield f"I18: {_name(letter)} is of kind {letter['letter']}"
             continue
         moment = letter["first_tried_at"]
         fitting = {FITTING.get(str(verdict)) for verdict in evidence.verdicts(runs[letter["run_id"]], letter["member"], moment, moment)}

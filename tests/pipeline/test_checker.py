@@ -199,6 +199,11 @@ def test_counts_that_do_not_add_up(past: Past, spoil: Callable[[Past], None]) ->
     assert "I6" in past.found()
 
 
+def test_a_stopped_run_whose_letters_nobody_settles(past: Past) -> None:
+    past.batch("notice").update(state="cancelled", done_at=None)
+    assert "I6" in past.found()
+
+
 def test_a_session_of_somebody_elses_member_was_ended(past: Past) -> None:
     past.end("stranger")
     assert "I7" in past.found()

@@ -189,6 +189,16 @@ async def test_an_app_whose_view_names_somebody_twice_is_borne_with(world: World
     assert (status["state"], status["members"], status["sessions_ended"]) == ("done", 4, 3)
 
 
+async def test_letters_that_nobody_is_owed_are_done_with_at_once(world: World, organization: Organization) -> None:
+    await a_member(world.db, organization.id, active=False)
+    await world.change("SELECT app.deactivate(user_id) FROM app.users WHERE user_id <> $1", organization.admin.id)
+    run, hint = await planned(world, organization)
+    await world.hand_over(hint)
+    await world.change("SELECT app.deactivate($1)", organization.admin.id)
+    await world.run_to_end(run)
+    assert [(batch["state"], batch["done_at"] is None) for batch in await world.batches(run, "notice", "report")] == [("done", False)] * 2
+
+
 async def test_an_app_that_lists_no_sessions_is_asked_to_end_them_all_the_same(world: World, organization: Organization) -> None:
     await world.db.execute(
         "CREATE OR REPLACE VIEW directory.session AS SELECT session_id, user_id, organization_id, started_at, started_with"

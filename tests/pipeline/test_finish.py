@@ -289,6 +289,16 @@ async def test_the_report_names_no_more_than_it_has_room_for_and_counts_the_rest
     assert (len(totals["unreachable"]), totals["unreachable_more"]) == (2, 3)
 
 
+async def test_whoever_has_left_is_not_counted_as_somebody_who_could_not_be_reached(world: World, organization: Organization) -> None:
+    run = await world.require(organization)
+    await world.enforce_all(run)
+    await world.change("SELECT app.leave_organization($1, $2)", organization.id, organization.members[0].id)
+    await world.change("SELECT app.deactivate($1)", organization.members[1].id)
+    await world.run_to_end(run)
+    totals = await world.pool.fetchval("SELECT totals FROM portcullis.run WHERE run_id = $1", run)
+    assert (totals["letters"]["suppressed"], totals["unreachable"], totals["unreachable_more"]) == (2, [], 0)
+
+
 async def test_an_admin_who_has_left_gets_no_report_and_the_run_is_done(world: World, organization: Organization) -> None:
     run, hint = await all_sent(world, organization)
     await world.hand_over(hint)

@@ -6,7 +6,8 @@ import pytest
 
 from jobs.errors import Obsolete
 from jobs.stages.notify import notify
-from jobs.store import deliveries
+from jobs.store import deliveries, hints, runs
+from jobs.store.database import Database
 from tests.builders import Organization, a_member, a_session, an_organization
 from tests.pipeline.world import Hint, World
 from tests.relay import Act, Rule, Stage
@@ -133,6 +134,41 @@ async def test_a_report_not_sent_yet_is_cancelled(world: World, organization: Or
     assert await world.state(run) == "done"
     assert (await world.letter(run, organization.admin, "report"))["state"] == "cancelled"
     assert world.kinds(organization.admin) == ["protected"]
+
+
+async def test_lifted_at_the_moment_when_the_conductor_closes_the_run_they_are_told(world: World, organization: Organization) -> None:
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    lift = world.db.transaction()
+    await lift.start()
+    await world.lift(organization)
+    closing = asyncio.create_task(hints.close_runs(world.pool))
+    await asyncio.wait([closing], timeout=0.5)
+    await lift.commit()
+    await closing
+    await world.run_to_end(run)
+    assert [world.kinds(member) for member in organization.members] == [["signed_out", "lifted"]] * 2
+
+
+async def test_switched_on_again_while_the_first_stop_is_being_settled_both_are(
+    world: World, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    await world.lift(organization)
+    find = runs.find_unsettled
+
+    async def find_and_let_somebody_switch_on_again(db: Database, run_id: int) -> list[runs.Unsettled]:
+        found = await find(db, run_id)
+        monkeypatch.undo()
+        await world.require(organization)
+        return found
+
+    monkeypatch.setattr(runs, "find_unsettled", find_and_let_somebody_switch_on_again)
+    await world.step("finish_run")
+    await world.run_to_end(run)
+    assert [batch["done_at"] is None for batch in await world.batches(run, "lifted")] == [False]
+    await world.step_until(world.nothing_open)
 
 
 async def is_done(world: World, run: int) -> bool:

@@ -263,6 +263,15 @@ class World:
         """Have a run's dead batches tried again; returns how many there were."""
         return len(await self.pool.fetch(statement("replay_batches"), None, run, "it was mended"))
 
+    async def replay_all(self) -> None:
+        """Have every dead batch tried again."""
+        for row in await self.db.fetch("SELECT DISTINCT run_id FROM portcullis.batch WHERE state = 'dead'"):
+            await self.replay(row["run_id"])
+
+    async def nothing_open(self) -> bool:
+        """Say whether nothing is left to do anywhere, deferred letters included."""
+        return not await self.db.fetchval("SELECT EXISTS (SELECT FROM portcullis.batch WHERE state = 'open')")
+
     async def unfinished(self) -> list[str]:
         rows = await self.db.fetch(
             "SELECT format('%s %s: %s attempts, %s owed, %s sending, %s', stage, batch_id, attempts, owed, sending, error) AS line"
