@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Self
 
 FOLDER = files("jobs.store") / "sql"
 
-OPEN_BOUND = re.compile(r"\(\$\d+::portcullis\.member_id IS NULL OR ([^()]+)\)")
+BOUND = re.compile(r"\((?P<is_open>\$\d+::portcullis\.member_id IS NULL) OR (?P<condition>[^()]+ (?P<operator>>=|<) [^()]+)\)")
+"""How a file writes one end of a range, that may be open."""
 
 
 def statement(name: str) -> str:
@@ -17,22 +19,26 @@ def statement(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RangeStatement:
-    """A statement over a range of members, in two forms with the same parameters.
+    """A statement over a range of members, in a form for each way of being open, with the same parameters.
 
-    A range may be open at either end, which the file writes as `($5 IS NULL OR ... >= $5)`. PostgreSQL can't plan that for every value
-    at once: such a statement is planned again for each batch, at 3 to 10 ms. All ranges but the first and the last are bounded; for
-    them the same text is used with the conditions alone, whose plan is kept.
+    A range may be open at either end, which the file writes as `($5 IS NULL OR ... >= $5)`. No plan serves that for every value: kept,
+    it reads the whole organization, and PostgreSQL does keep it where most organizations are small. So each form says only what is so
+    (`... >= $5`, or `$5 IS NULL`), and its plan can be kept.
     """
 
-    open: str
-    bounded: str
+    text: str
 
     @classmethod
     def load(cls, name: str) -> Self:
         """Read `sql/<name>.sql`."""
-        text = statement(name)
-        return cls(text, OPEN_BOUND.sub(r"\1", text))
+        return cls(statement(name))
 
     def over(self, low: object | None, high: object | None) -> str:
         """Return the form for this range."""
-        return self.open if low is None or high is None else self.bounded
+        return _form(self.text, has_low=low is not None, has_high=high is not None)
+
+
+@cache
+def _form(text: str, *, has_low: bool, has_high: bool) -> str:
+    has_end = {">=": has_low, "<": has_high}
+    return BOUND.sub(lambda bound: bound["condition"] if has_end[bound["operator"]] else bound["is_open"], text)

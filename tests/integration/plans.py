@@ -16,6 +16,7 @@ class Scan:
 
     node: str
     table: str
+    index: str
     condition: str
     rows: int
 
@@ -27,13 +28,14 @@ class Scan:
 
 def scans(plan: dict[str, Any]) -> Iterator[Scan]:
     """Every node of a plan (FORMAT JSON) that reads a table."""
-    if table := plan.get("Relation Name"):
+    if (table := plan.get("Relation Name")) and plan["Node Type"] != "ModifyTable":
         read = plan.get("Actual Rows", 0) + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
         condition = plan.get("Index Cond") or plan.get("Recheck Cond") or plan.get("TID Cond") or ""
         loops = plan.get("Actual Loops", 1)
         yield Scan(
             node=plan["Node Type"],
             table=f"{plan['Schema']}.{table}" if "Schema" in plan else table,
+            index=plan.get("Index Name", ""),
             condition=condition,
             rows=round(read * loops),
         )
