@@ -175,7 +175,7 @@ class Nemesis:
                 await self._admins.lift(organization)
                 trying = asyncio.create_task(self._try_failpoint(name, seconds=4 + _patience(name)))
                 await (self._admins.write if "trigger" in name else self._admins.require)(organization)
-                await asyncio.wait([trying], timeout=0 if name == "in_settle" else 3)
+                await asyncio.wait([trying], timeout=0 if name == "in_settle" else 1 + _patience(name))
                 await self._admins.lift(organization)
                 if await trying:
                     break
@@ -193,6 +193,8 @@ class Nemesis:
                 self._ground.say(f"killed at {name}")
                 place.with_name(name + REACHED).unlink(missing_ok=True)
                 return True
+        if first:
+            (self._ground.failpoints / first).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             place.unlink()
             return False
@@ -309,7 +311,7 @@ class Nemesis:
 
 def _patience(name: str) -> float:
     """Return for how long a place is worth waiting for."""
-    return LEASE_SECONDS + 3.0 if name in BEFORE else 2.0
+    return 2 * LEASE_SECONDS + 3.0 if name in BEFORE else 2.0
 
 
 async def torment(folder: Path, seed: int, *, seconds: float, members: int, small: int, is_long: bool = False) -> Outcome:

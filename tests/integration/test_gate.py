@@ -66,6 +66,7 @@ async def everybody(db: Db, organization_id: Any) -> dict[str, Any]:
 
 
 @EVERY_ID_TYPE
+@pytest.mark.survives("all workers and Redis dead while people go on", "I3")
 async def test_every_way_in_of_every_member_under_every_policy(db: Db, id_type: str) -> None:
     organization_id = await an_organization(db)
     admin = await an_admin(db, organization_id)

@@ -86,6 +86,7 @@ async def counters_add_up(db: Db) -> bool:
     return bool(wrong == 0)
 
 
+@pytest.mark.survives("a worker asleep for longer than its lease, then awake", "I8")
 async def test_a_stale_outcome_beside_a_good_one_of_its_batch_is_left_out(db: Db, resources: Resources) -> None:
     """One process held a batch twice: under a claim that ran out, and again. What it learned under the first is nobody's any more."""
     run_id = await a_run_that_owes(db, resources, letters=2)

@@ -98,6 +98,7 @@ async def race(db: Db, url: str) -> tuple[bool, str]:
 
 
 @EVERY_ID_TYPE
+@pytest.mark.survives("a sign-in while the switch is flipped", "I2 I3")
 async def test_no_session_survives_the_race(db: Db, database_url: str, id_type: str) -> None:
     assert await race(db, database_url) == (True, "done")
     assert await survivors(db) == 0

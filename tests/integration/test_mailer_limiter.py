@@ -169,6 +169,7 @@ async def test_a_domain_is_shared_too(limiter: Callable[..., RedisLimiter], cloc
     assert (log["small"][-1][0] - started) / SECOND <= 3 * 40 / 20
 
 
+@pytest.mark.survives("SMTP: the day's quota", "I5 I10")
 async def test_the_days_quota_stops_at_95_percent_and_rolls(limiter: Callable[..., RedisLimiter], clock: Clock) -> None:
     limited = limiter(daily_quota=1000)
     assert taken(await limited.take("1", {"a.example": 600})) == 600

@@ -119,6 +119,7 @@ async def test_an_expired_certificate_gets_nothing(tmp_path: Path, scheme: str) 
     assert "expired" in receipt.text
 
 
+@pytest.mark.survives("SMTP: wrong password, no STARTTLS, bad certificate", "I4")
 async def test_a_missing_starttls_gets_nothing(certificate: Certificate) -> None:
     async with Relay() as relay:
         receipt = await _is_refused(relay, "smtp+starttls", certificate.trusted())
@@ -211,6 +212,7 @@ async def test_a_password_is_told_over_tls_by_plain_or_login(aiosmtpd: Aiosmtpd,
     assert aiosmtpd.mailbox.kept[1].content == b".dot first\r\n\r\n.\r\nend\r\n"
 
 
+@pytest.mark.survives("SMTP: wrong password, no STARTTLS, bad certificate", "I4 I6 I10")
 async def test_a_wrong_password_is_tried_once_and_opens_the_breaker(aiosmtpd: Aiosmtpd, certificate: Certificate) -> None:
     mailer = aiosmtpd.mailer(certificate.trusted(), user="portcullis:wrong@")
     recorder = await send(mailer, some_envelopes(3))

@@ -49,6 +49,7 @@ async def phone(app: asyncpg.Connection, user: Any) -> Phone:
     return await enrolled(app, user)
 
 
+@pytest.mark.survives("one code in fifty sign-ins at once", "I13")
 async def test_of_fifty_logins_with_one_code_one_succeeds(phone: Phone, database_url: str) -> None:
     """Check-then-set let 48 to 50 of 50 in; RFC 6238 5.2, ASVS 6.5.1, I13."""
 
@@ -109,6 +110,7 @@ async def first_line(process: asyncio.subprocess.Process) -> list[str]:
     return [(await process.stdout.readline()).decode().strip()]
 
 
+@pytest.mark.survives("guesses over several processes and a restart", "I14")
 async def test_guesses_over_several_processes_and_a_restart_are_one_count(app: asyncpg.Connection, phone: Phone, database_url: str) -> None:
     """Two hundred guesses by four processes, one of which is killed in the middle and comes back: five secrets opened in all; I14."""
     shares = [range(700_000 + 50 * share, 700_050 + 50 * share) for share in range(4)]

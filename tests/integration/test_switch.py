@@ -359,6 +359,7 @@ async def test_the_flip_goes_with_what_the_app_writes_beside_it(db: Db) -> None:
 # Two at once.
 
 
+@pytest.mark.survives("on, off, on within a second; two admins at once", "I4 I8")
 async def test_two_admins_at_once_open_one_run(db: Db, database_url: str) -> None:
     organization_id = await an_organization(db)
     one, other = await an_admin(db, organization_id), await an_admin(db, organization_id)

@@ -66,6 +66,7 @@ async def test_organizations_take_turns_so_that_a_small_one_is_not_behind_a_larg
     assert by_run(published) == {first: WINDOW, second: 2}
 
 
+@pytest.mark.survives("a small organization beside a large one", "I9")
 async def test_a_small_organization_ends_while_a_large_one_is_still_at_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "RANGE", 2)
     large, small = await an_organization(world.db, members=40), await an_organization(world.db, name="Small", members=2)
@@ -149,6 +150,7 @@ async def test_of_two_conductors_one_leads_and_the_other_takes_over(world: World
     await world.run_to_end(run)
 
 
+@pytest.mark.survives("kill -9 of a conductor, two conductors at once", "I6 I8")
 async def test_two_conductors_that_both_believe_they_lead_do_no_harm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await planned(world, await an_organization(world.db, members=9), monkeypatch)
     due = await asyncio.gather(*[hint_store.choose(world.pool, window=WINDOW, patience=PATIENCE, limit=HINTS_PER_LOOK) for _ in range(4)])

@@ -14,6 +14,7 @@ async def organization(world: World) -> Organization:
     return await an_organization(world.db, members=2)
 
 
+@pytest.mark.survives("a member enrols, moves to SSO, joins, leaves, signs in, changes address, mid-run", "I1 I2 I4 I18")
 async def test_whoever_enrols_before_the_decision_keeps_every_session(world: World, organization: Organization) -> None:
     member = organization.members[0]
     run = await world.require(organization)
@@ -135,6 +136,7 @@ async def test_signing_in_to_set_up_a_factor_neither_ends_nor_holds_up_anything(
     assert await world.db.fetchval("SELECT ended_at IS NULL FROM app.sessions WHERE session_id = $1", session["session_id"])
 
 
+@pytest.mark.survives("on, off, on within a second; two admins at once", "I4 I8 I19")
 async def test_on_off_on_leaves_one_live_run_and_one_letter_each(world: World, organization: Organization) -> None:
     first = await world.require(organization)
     await world.lift(organization)
@@ -180,6 +182,7 @@ async def test_of_two_organizations_that_both_require_it_each_writes_and_the_ses
     assert (await world.letter(first, both))["sessions_ended"] + (await world.letter(second, both))["sessions_ended"] == 2
 
 
+@pytest.mark.survives("a member of two organizations", "I1 I7")
 async def test_two_runs_over_the_same_members_at_once_get_into_no_deadlock(world: World) -> None:
     ours, theirs = await an_organization(world.db), await an_organization(world.db, name="Other")
     members = [await a_member(world.db, ours.id) for _ in range(20)]

@@ -332,6 +332,7 @@ class Model(RuleBasedStateMachine):
         assert await world.violations() == []
 
 
+@pytest.mark.survives("any history of all of these, shrunk when it breaks something", "I1 I2 I3 I4 I5 I6 I7 I8 I10 I11 I18 I19")
 def test_any_history_keeps_the_invariants(databases: Databases, servers: Servers, tmp_path: Path) -> None:
     template = databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT))
     members = {"databases": databases, "servers": servers, "template": template, "databases_folder": tmp_path}

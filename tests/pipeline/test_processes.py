@@ -45,6 +45,7 @@ async def test_a_run_that_a_message_asked_for(visit: Visit) -> None:
     assert (status["state"], status["sessions_ended"], status["letters"]["accepted"]) == ("done", 5, 6)
 
 
+@pytest.mark.survives("kill -9 of an enforcer", "I1 I2 I6 I8")
 async def test_an_enforcer_killed_inside_its_transaction(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=4)
     async with visit.a_batch_that_can_not_go_on(organization) as is_at_it:
@@ -57,6 +58,7 @@ async def test_an_enforcer_killed_inside_its_transaction(visit: Visit) -> None:
     assert (status["state"], status["sessions_ended"], status["letters"]["accepted"]) == ("done", 4, 5)
 
 
+@pytest.mark.survives("kill -9 of a mailer", "I4 I6")
 async def test_a_mailer_killed_with_letters_on_their_way(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=12)
     last = organization.members[-1].email
@@ -72,6 +74,7 @@ async def test_a_mailer_killed_with_letters_on_their_way(visit: Visit) -> None:
     assert (status["state"], status["letters"]["accepted"]) == ("done", 13)
 
 
+@pytest.mark.survives("kill -9 of a conductor, two conductors at once", "I6 I10")
 async def test_the_conductor_killed_in_the_middle_of_a_run(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=4)
     async with visit.a_batch_that_can_not_go_on(organization) as is_at_it:
@@ -85,6 +88,7 @@ async def test_the_conductor_killed_in_the_middle_of_a_run(visit: Visit) -> None
     assert (status["state"], status["letters"]["accepted"]) == ("done", 5)
 
 
+@pytest.mark.survives("Redis: FLUSHALL", "I11")
 async def test_redis_flushed_in_the_middle_of_a_run(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=4)
     async with visit.a_batch_that_can_not_go_on(organization) as is_at_it:
@@ -99,6 +103,7 @@ async def test_redis_flushed_in_the_middle_of_a_run(visit: Visit) -> None:
         assert (status["state"], status["letters"]["accepted"]) == ("done", letters)
 
 
+@pytest.mark.survives("old and new workers side by side", "I8 I10")
 async def test_two_conductors_and_two_of_each_worker_of_whom_the_older_ones_leave(visit: Visit) -> None:
     for name in ("conductor", "enforcer", "mailer"):
         visit.system.start(name)
@@ -115,6 +120,7 @@ async def test_two_conductors_and_two_of_each_worker_of_whom_the_older_ones_leav
     assert await visit.db.fetchval("SELECT count(*) FROM portcullis.leader") == 1
 
 
+@pytest.mark.survives("SMTP: connections refused", "I4 I10")
 async def test_the_relay_away_for_all_of_the_enforcing(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=6)
     visit.system.stop_relay()
@@ -132,6 +138,7 @@ async def test_the_relay_away_for_all_of_the_enforcing(visit: Visit) -> None:
     assert [row["attempts"] for row in tried] == [0], "nobody's attempt"
 
 
+@pytest.mark.survives("messages forged, undecodable, huge, of an unknown version", "I12")
 async def test_rubbish_forgeries_and_replays_in_the_queue(visit: Visit) -> None:
     organization = await an_organization(visit.db, members=2)
     run = await visit.until_done(await visit.require(organization))
@@ -203,6 +210,7 @@ async def test_a_mailer_asked_to_end_in_the_middle_of_many_letters_sends_none_tw
     visit.system.start_relay()
 
 
+@pytest.mark.survives("a log is read by strangers", "I16")
 async def test_nobody_said_a_secret_or_an_address_in_a_log(visit: Visit) -> None:
     organization = await an_organization(visit.db, name="Canary Organization", members=1)
     visit.system.obey(Rule(stage=Stage.RCPT, reply="550 5.1.1 no such user"))

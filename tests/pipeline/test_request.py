@@ -47,6 +47,7 @@ async def test_delivered_twice_it_opens_one_run(world: World, organization: Orga
     assert len(await runs(world)) == 1
 
 
+@pytest.mark.survives("messages doubled, reordered, replayed", "I8 I19")
 async def test_replayed_after_a_lift_it_does_nothing(world: World, organization: Organization) -> None:
     request = a_request(organization)
     await trigger(world.resources, request)

@@ -185,6 +185,7 @@ async def _stop(site: Site) -> None:
         await asyncio.to_thread(tied.stop, process, signal.SIGTERM, seconds=25)
 
 
+@pytest.mark.survives("a host cut off from everything, then back", "I4 I8 I10")
 async def test_a_host_cut_off_in_the_middle_of_a_run(installation: Installation) -> None:
     near, far, db = installation.near, installation.far, installation.db
     specs = [

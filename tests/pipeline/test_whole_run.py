@@ -61,6 +61,7 @@ async def test_whoever_was_logged_out_hears_first(world: World) -> None:
     assert world.relay.accepted[0].recipient == unprotected.email
 
 
+@pytest.mark.survives("a member of two organizations", "I1 I7")
 async def test_a_session_of_another_organization_is_left_alone(world: World) -> None:
     ours, theirs = await an_organization(world.db), await an_organization(world.db, name="Other")
     both = await a_member(world.db, ours.id, sessions=[])
