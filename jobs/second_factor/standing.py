@@ -47,7 +47,7 @@ async def standing(db: Connection, user_id: Id, *, at: datetime | None = None) -
 
 
 async def asks(db: Connection, user_id: Id) -> bool:
-    """Return whether this user must have shown a second factor, in the transaction that is about to write their session.
+    """Return whether this user must have shown a second factor, in the transaction that is about to write their password session.
 
     Until it ends, nobody can add a factor: otherwise a thief's sign-in could slip past the owner's enrolment. Ask
     `sign_in_requirement` first, then this.

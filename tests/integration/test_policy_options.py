@@ -207,7 +207,7 @@ async def test_reminders_leave_a_week_and_a_day_before_to_those_whom_it_would_hi
     assert scene.mail()[2:] == [(second.email, SOON)], "whoever has set it up meanwhile is left in peace"
     await scene.turn_clock(DAY)
     await scene.work()
-    told = dict(scene.mail()[3:-1])
+    told: dict[str | None, str] = dict(scene.mail()[3:-1])
     assert told[second.email] == "set up two-factor authentication"
     assert told[first.email] == "you already use two-factor authentication"
     assert scene.mail()[-1] == (scene.organization.admin.email, "two-factor authentication is in force")

@@ -668,6 +668,7 @@ async def test_a_sign_in_under_an_older_snapshot_is_told_so(app: asyncpg.Connect
 
 
 async def test_a_confirmed_factor_counts_through_the_directory(app: asyncpg.Connection) -> None:
+    """Sentry 101794, PostHog 60503: two definitions of "has a second factor" trap people. Here the view's is the only one."""
     organization = await an_organization(app)
     member = await a_member(app, organization.id)
     await require(app, organization.id, organization.admin.id)

@@ -6,4 +6,4 @@
 -- $4  text                  facts, as a JSON object
 INSERT INTO portcullis.factor_letter AS l (user_id, letter, done_by, facts)
 VALUES ($1::portcullis.member_id, $2, $3::portcullis.member_id, ($4::text)::jsonb)
-RETURNING l.letter_id, pg_notify('portcullis_letters', '') IS NULL AS is_told
+RETURNING l.letter_id
