@@ -189,7 +189,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
     for name, (usual, words) in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=usual, metavar="N", help=f"{words} (default {usual:,})")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part only; may be given several times")
-    parser.add_argument("--write", action="store_true", help="write figures.md and figures.svg beside this program")
+    parser.add_argument(
+        "--write", action="store_true", help="write figures.md and figures.svg beside this program, unless other processes disturbed it"
+    )
     given = parser.parse_args(arguments)
     return Options(
         members=given.members,
@@ -210,7 +212,7 @@ async def _bench_until_told(options: Options, folder: Path) -> Results:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the tables, write them if asked; returns the exit code: 0, 1 for a wrong end, 2 where something is missing."""
+    """Measure, print the tables, write them if asked. Returns 0, 1 for a wrong end or too much noise, 2 where something is missing."""
     options = _options(arguments)
     if SMTP_SINK is None:
         _tell(REMEDY)
@@ -223,6 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2 if isinstance(error, SetupError) else 1
     report = markdown(results)
     sys.stdout.write(f"\n{report}")
+    if options.write and results.is_noisy:
+        _tell("nothing was written: these figures are no good for the README")
+        return 1
     if options.write:
         here = Path(__file__).parent
         (here / "figures.md").write_text(report, encoding="utf-8")

@@ -30,13 +30,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _head(results: Results) -> str:
-    machine, runs = results.machine, results.ours
+    machine = results.machine
     size = f"{results.runs[0].members:,} members with two sessions each, " if results.runs else ""
-    foreign = f" Other processes took {100 * max(run.foreign_share for run in runs):.0f} % of the CPU at the most." if runs else ""
+    foreign = f" Other processes took {100 * results.foreign_share:.0f} % of the CPU." if results.ours else ""
+    warning = " **Too much to believe the ratios: run it on a quiet machine.**" if results.is_noisy else ""
     return (
         f"Measured by `make bench` in one run: {size}letters of {results.octets_a_letter / 1000:.1f} KB, {results.crew}; "
         f"{machine.cores} cores ({machine.cpu}), {machine.python}, {machine.postgres} with fsync, {machine.redis}, {machine.sink}. "
-        f"{_rounds(results)}{foreign}"
+        f"{_rounds(results)}{foreign}{warning}"
     )
 
 

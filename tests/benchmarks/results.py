@@ -15,6 +15,9 @@ MIB = 1024 * 1024
 TIMES = " \N{MULTIPLICATION SIGN}"
 WORKERS = ("enforcer", "mailer")
 
+NOISY = 0.2
+"""Where other processes take more of the CPU than this, a ratio says more about them than about us."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
@@ -50,6 +53,16 @@ class Results:
     def ours(self) -> list[Measured]:
         """All runs of ours, of whatever size."""
         return [*self.small, *self.runs, *self.large]
+
+    @property
+    def foreign_share(self) -> float:
+        """Which part of the CPU's time other processes took, in the median of our runs."""
+        return _median(run.foreign_share for run in self.ours)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether that is too much to believe the figures."""
+        return self.foreign_share > NOISY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
