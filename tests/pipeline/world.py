@@ -21,8 +21,8 @@ from jobs.resources import Mail, Resources
 from jobs.routing import LETTERS
 from jobs.stages.enforce import enforce
 from jobs.stages.finish import close_run
-from jobs.stages.notify import notify
 from jobs.stages.plan import plan
+from jobs.stages.remind import write_letters
 from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
 from jobs.store.database import Pool, open_pool
@@ -42,7 +42,7 @@ SENDER = "security@app.example.com"
 ACTORS: dict[str, tuple[Work, tuple[Stage, ...]]] = {
     "plan_run": (plan, (Stage.PLAN,)),
     "enforce_batch": (enforce, (Stage.ENFORCE,)),
-    "notify_batch": (notify, LETTERS),
+    "notify_batch": (write_letters, LETTERS),
     "finish_run": (close_run, (Stage.FINISH, Stage.SETTLE)),
 }
 """What each actor does with a hint; the same table stands in `jobs.pipeline`, which needs a broker."""
