@@ -46,8 +46,9 @@ async def begin(
 ) -> Begun | ProveAddress | Refused:
     """Begin a factor of time-based codes; one that was begun before is forgotten.
 
-    Whoever has a factor shows it, by a `code` or a recovery code's `ticket`; one of the app's own is the app's to ask for first. Whoever has none, and has not signed in for `dormant_after`
-    (`None`: never mind) or was reset by an admin, proves their address first: a stolen password must not enrol the thief.
+    Whoever has a factor shows it, by a `code` or a recovery code's `ticket`; one of the app's own is the app's to ask for first. Whoever
+    has none, and has not signed in for `dormant_after` (`None`: never mind) or was reset by an admin, proves their address first: a
+    stolen password must not enrol the thief.
 
     Raises:
         InTransaction: A code was given, and `db` is in a transaction.
