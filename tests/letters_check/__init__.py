@@ -7,5 +7,7 @@
     programs       what mail programs support (caniemail)             screens          Chromium: axe, contrast, facts, phone
     judging        all of them, and what they found
 
+`pictures/` holds two for the README: some of `--pictures FOLDER`, cut and put side by side.
+
 A kind or a language that is added is judged without a change here. The tests beside it run the same on a part, where the tools are there.
 """
