@@ -28,6 +28,7 @@ from jobs.letters.templates import environment, render
 from jobs.letters.voice import Voice, voice
 
 _PLAIN = re.compile(r"(?!\.)[A-Za-z0-9@._ +-]{0,75}")
+_ESCAPED = re.compile("[&<>\"']")
 
 MOST_MOULDS = 256  # of some 15 KB each; an organization needs one for each kind and language
 
@@ -147,11 +148,11 @@ def _greeted_by(display_name: str | None) -> str:
 
 
 def _in_text_and_html(value: str) -> tuple[bytes, bytes]:
-    if _PLAIN.fullmatch(value):  # the same in quoted-printable and in HTML
+    if value.isascii() and _PLAIN.fullmatch(value):  # the same in quoted-printable and in HTML
         encoded = value.encode("ascii")
         return encoded, encoded
-    encoded, escaped = quote_value(value), escape(value)
-    return encoded, encoded if len(escaped) == len(value) else quote_value(escaped)
+    encoded = quote_value(value)
+    return encoded, quote_value(escape(value)) if _ESCAPED.search(value) else encoded
 
 
 @lru_cache(maxsize=4096)

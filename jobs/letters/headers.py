@@ -14,6 +14,7 @@ from textwrap import wrap
 LONGEST_LINE = 76  # characters, RFC 2047 2
 _CONTINUATION = 0x80  # the upper two bits of a UTF-8 octet that does not begin a character
 _AROUND_WORD = len("=?utf-8?b??=")
+_LONGEST_IN_ONE_WORD = (LONGEST_LINE - len("From: ") - _AROUND_WORD) // 4 * 3
 
 _PLAIN = re.compile(r"[ -~]*")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -42,9 +43,14 @@ def mailbox(name: str, address: str) -> bytes:
     """Return `name <address>`, the name quoted or encoded as needed, or the bare address when there is no name."""
     if not name:
         return address.encode("ascii")
-    if len(name) + len(address) < LONGEST_LINE - 8 and _ATOMS.fullmatch(name):  # nearly everybody
-        return f"{name} <{address}>".encode("ascii")
-    phrase = _phrase(name)
+    if name.isascii():
+        if len(name) + len(address) < LONGEST_LINE - 8 and _ATOMS.fullmatch(name):  # nearly everybody who needs no encoding
+            return f"{name} <{address}>".encode("ascii")
+        phrase = _phrase(name)
+    elif name.isprintable() and len(octets := name.encode("utf-8")) <= _LONGEST_IN_ONE_WORD:  # and nearly everybody who does
+        phrase = b"=?utf-8?b?%b?=" % b2a_base64(octets, newline=False)
+    else:
+        phrase = _phrase(name)
     fold = b"\r\n <" if len(phrase) + len(address) > LONGEST_LINE - 8 else b" <"
     return b"%b%b%b>" % (phrase, fold, address.encode("ascii"))
 

@@ -27,7 +27,7 @@ def quote_value(value: str) -> bytes:
     Raises:
         ValueError: It holds a control character.
     """
-    if _PLAIN.fullmatch(value):
+    if value.isascii() and _PLAIN.fullmatch(value):
         return value.encode("ascii")
     encoded = b2a_qp(refuse_controls(value).encode("utf-8"))
     return _undotted(encoded) if len(encoded) < LONGEST_LINE - 2 else _lines(encoded)
