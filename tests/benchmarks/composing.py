@@ -29,7 +29,7 @@ SHARES = {LetterKind.SIGNED_OUT: 70, LetterKind.PROTECTED: 20, LetterKind.SINGLE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composing:
-    """Microseconds of CPU: `fill` a letter, the best of the rounds (neighbours only add); `first` for one that has yet to be rendered and encoded."""
+    """Microseconds of CPU. `fill`: a letter, in the best of the rounds, because neighbours only add; `first`: one yet to be encoded."""
 
     fill: float
     first: float
@@ -56,7 +56,7 @@ def measure_composing() -> Composing:
     return Composing(fill=min(fills), first=_first(composer), octets=octets)
 
 
-def _fill(composer: Composer, members: "list[tuple[int, LetterKind, Addressee]]") -> float:
+def _fill(composer: Composer, members: list[tuple[int, LetterKind, Addressee]]) -> float:
     begin = time.process_time()
     for member in members:
         _write(composer, *member)
@@ -78,7 +78,7 @@ def _write(composer: Composer, number: int, kind: LetterKind, addressee: Address
     return composer.compose(kind, OCCASION, addressee, slot="notice", dated=dated).content
 
 
-def _members() -> "list[tuple[int, LetterKind, Addressee]]":
+def _members() -> list[tuple[int, LetterKind, Addressee]]:
     """Return members in the order in which letters leave: those who were signed out first."""
     chance = random.Random(1)
     cultures = chance.choices(CULTURES, [culture.weight for culture in CULTURES], k=MEMBERS)
