@@ -38,7 +38,7 @@ class Wave:
     """Letters of one claim that were marked `sending` together; complete when each one's outcome is committed.
 
     `faults` is what the relay said against the letter itself, rather than against a recipient; `unsent` counts letters that came
-    back because the relay is away or time was up.
+    back because the relay is away or time was up, `deferred` those that no longer hold the run.
     """
 
     claim: Claim
@@ -46,6 +46,7 @@ class Wave:
     receipts: int = 0
     faults: list[str] = field(default_factory=list)
     unsent: int = 0
+    deferred: int = 0
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     committed: int = 0
 
@@ -122,6 +123,7 @@ class LedgerRecorder:
     def _take(self, wave: Wave, letter: Letter, outcome: Outcome) -> None:
         self._waiting.append((wave, Settled(claim=wave.claim, member_id=letter.member_id, outcome=outcome)))
         wave.receipts += 1
+        wave.deferred += outcome.state is LetterState.DEFERRED
         self._begun.set()
         if len(self._waiting) * 2 >= self._capacity or wave.receipts == wave.letters:
             self._enough.set()

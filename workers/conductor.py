@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 SCAN_SECONDS = 1.0
 SHORTEST_SECONDS = 0.02
 BUSY_SECONDS = 0.1
+GATHER_SECONDS = 0.004
+"""How long rings are gathered after a look: the first one is answered at once, many batches ending together cost one look."""
 LEASE = timedelta(seconds=5)
 WINDOW = 4
 """Batches in flight per organization and queue while no worker has announced itself."""
@@ -75,6 +77,7 @@ class Conductor:
             self._bell.clear()
             try:
                 found = await self.look()
+                await asyncio.sleep(GATHER_SECONDS)
             except WEATHER as weather:
                 log.warning("look_failed", error=type(weather).__name__)
                 found = 0

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -65,6 +65,7 @@ class Turn:
     """How a claim ended: letters that went out or were settled, and why and how long the rest must wait."""
 
     letters: int = 0
+    deferred: int = 0
     wait_seconds: float = 0.0
     holds_place: bool = True
     reason: str | None = None
@@ -99,7 +100,7 @@ async def notify(resources: Resources, claim: Claim) -> None:
     if turn.fault:
         await _hold_back(resources, claim, turn.fault)
         return
-    if claim.stage is Stage.NOTICE:
+    if claim.stage is Stage.NOTICE and (turn.deferred or claim.deferred):
         await deliveries.part_deferred(resources.pool, claim)
     reach("before_close_letters")
     closed = await deliveries.close(resources.pool, claim, seconds=turn.wait_seconds, holds_place=turn.holds_place, error=turn.reason)
@@ -116,21 +117,23 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
     """Send wave after wave until nothing is due, a limit or the relay says wait, or the slice is over."""
     clock = asyncio.get_running_loop().time
     end = clock() + SLICE_SECONDS
-    letters = 0
+    letters = deferred = 0
     while True:
         if resources.draining.is_set():
             raise Deferred(claim.batch_id, 0)
         if pause := mail.mailer.retry_in_seconds:
-            return Turn(letters=letters, wait_seconds=min(pause, AWAY_SECONDS), reason="the relay is away")
+            return Turn(letters=letters, deferred=deferred, wait_seconds=min(pause, AWAY_SECONDS), reason="the relay is away")
         leave = await _ask_limiter(resources, mail, claim)
         wave = await _send_next(resources, mail, claim, leave)
         letters += wave.letters - wave.unsent
+        deferred += wave.deferred
         if wave.faults:
             return Turn(letters=letters, fault=wave.faults[0])
         if leave.wait_seconds and wave.letters < WORTH_STAYING:
-            return _away(leave, letters)
-        if not wave.letters or clock() > end:
-            return Turn(letters=letters)
+            return replace(_away(leave, letters), deferred=deferred)
+        was_last = wave.letters < WAVE if leave.members is None else not wave.letters
+        if was_last or clock() > end:
+            return Turn(letters=letters, deferred=deferred)
         if leave.wait_seconds:
             await asyncio.sleep(STAY_SECONDS)
 
@@ -152,7 +155,8 @@ async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leav
     limit = WAVE if leave.members is None else len(leave.members)
     marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease)
     reach("after_mark")
-    return await _send_wave(mail, claim, marked) if marked else Wave(claim=claim, letters=0)
+    seconds = min(SLICE_SECONDS, 0.8 * resources.lease.total_seconds())
+    return await _send_wave(mail, claim, marked, seconds) if marked else Wave(claim=claim, letters=0)
 
 
 async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> Leave:
@@ -178,13 +182,14 @@ def _domain(address: str | None) -> str:
     return (address or "").rpartition("@")[2].strip().lower()[:255]
 
 
-async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter]) -> Wave:
+async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds: float) -> Wave:
+    """Send letters that are `sending`; none begins after `seconds`, which is well within the lease, so that a zombie begins none."""
     wave = Wave(claim=claim, letters=len(marked))
     occasion, totals = _occasion(claim), _totals(claim)
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
     envelopes = [envelope for envelope in composed if envelope is not None]
     try:
-        await mail.mailer.send(envelopes, mail.recorder, seconds=SLICE_SECONDS)
+        await mail.mailer.send(envelopes, mail.recorder, seconds=seconds)
     except asyncio.CancelledError:
         await wave.complete.wait()  # given back before its outcomes are written, the batch would be sent again
         raise

@@ -61,6 +61,7 @@ class Claim:
     organization_time_zone: str | None
     support_url: str | None
     decided_by: str | None
+    deferred: int = 0
 
 
 async def claim(

@@ -23,6 +23,6 @@ WHERE b.batch_id = $2
   AND b.next_at <= now()
   AND (b.leased_until IS NULL OR b.leased_until < now())
   AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
-RETURNING b.batch_id, b.run_id, b.stage, b.token, b.attempts, b.low, b.high, b.owed + b.deferred + b.sending AS letters, b.sending,
+RETURNING b.batch_id, b.run_id, b.stage, b.token, b.attempts, b.low, b.high, b.owed + b.deferred + b.sending AS letters, b.sending, b.deferred,
           r.organization_id, r.requested_by, coalesce(r.effective_at, r.requested_at) AS requested_at, r.exempt_kinds, r.planned_to, r.totals,
           r.organization_name, r.organization_locale, r.organization_time_zone, r.support_url, r.decided_by
