@@ -142,6 +142,8 @@ class RunStatus:
     finished_at: datetime | None
     errors: tuple[str, ...]
     """What failed last in batches that are open or dead, at most five."""
+    effective_at: datetime | None = None
+    """The date that the run waits, or waited, for; `None`: it began at once."""
 
     @classmethod
     def from_json(cls, text: str) -> "RunStatus":
@@ -161,6 +163,7 @@ class RunStatus:
                 last_letter_at=_time(status["last_letter_at"]),
                 finished_at=_time(status["finished_at"]),
                 errors=tuple(status["errors"]),
+                effective_at=_time(status.get("effective_at")),
             )
         )
 
@@ -409,7 +412,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _known(shape: type[Any], given: dict[str, Any], **read: Any) -> dict[str, Any]:
-    return {field.name: read.get(field.name, given[field.name]) for field in fields(shape)}
+    return {field.name: read[field.name] if field.name in read else given[field.name] for field in fields(shape)}
 
 
 def _time(text: str | None) -> datetime | None:

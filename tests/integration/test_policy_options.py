@@ -131,7 +131,8 @@ async def test_before_its_date_a_requirement_asks_nothing_and_ends_nothing_and_f
     await scene.work()
     assert (await scene.gate(member), await scene.live(member)) == (NONE, 1)
     assert scene.relay.contents == []
-    assert (await client.run_status(scene.db, run)).state == "running"
+    status = await client.run_status(scene.db, run)
+    assert (status.state, status.effective_at) == ("running", await scene.db.fetchval("SELECT effective_at FROM portcullis.policy"))
 
     await scene.turn_clock(30 * DAY - HOUR)
     await scene.work()

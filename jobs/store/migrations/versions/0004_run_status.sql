@@ -46,6 +46,7 @@ BEGIN
         'reason', found.reason,
         'stopped_because', found.stopped_because,
         'requested_at', found.requested_at,
+        'effective_at', found.effective_at,
         'last_session_ended_at', max(b.done_at) FILTER (WHERE b.stage = 'enforce' AND b.sessions_ended > 0),
         'last_letter_at', max(b.last_letter_at) FILTER (WHERE b.stage IN ('notice', 'deferred')),
         'finished_at', found.finished_at,
