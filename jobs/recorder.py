@@ -38,7 +38,8 @@ class Wave:
     """Letters of one claim that were marked `sending` together; complete when each one's outcome is committed.
 
     `faults` is what the relay said against the letter itself, rather than against a recipient; `unsent` counts letters that came
-    back because the relay is away or time was up, `deferred` those that no longer hold the run.
+    back because the relay is away or time was up, `deferred` those that no longer hold the run, `unwritten` those whose outcome the
+    ledger will not have.
     """
 
     claim: Claim
@@ -47,6 +48,7 @@ class Wave:
     faults: list[str] = field(default_factory=list)
     unsent: int = 0
     deferred: int = 0
+    unwritten: int = 0
     complete: asyncio.Event = field(default_factory=asyncio.Event)
     committed: int = 0
 
@@ -136,7 +138,7 @@ class LedgerRecorder:
         self._begun.clear()
         self._enough.clear()
         reach("before_flush")
-        await self._write_through([settled for _, settled in taken])
+        await self._write_through(taken)
         reach("after_flush")
         self._in_writing = 0
         if self.uncommitted < self._capacity:  # what nobody may send is taken without asking for room
@@ -146,25 +148,30 @@ class LedgerRecorder:
             if wave.committed == wave.letters:
                 wave.complete.set()
 
-    async def _write_through(self, settled: Sequence[Settled]) -> None:
+    async def _write_through(self, taken: Sequence[tuple[Wave, Settled]]) -> None:
         """Write, and go on trying while the database is away: a receipt that was taken must not be forgotten."""
         attempt = 0
         while True:
             try:
-                await self._write(settled)
+                await self._write([settled for _, settled in taken])
             except WEATHER as weather:
                 attempt += 1
-                log.warning("letters_unrecorded", letters=len(settled), attempt=attempt, error=type(weather).__name__)
+                log.warning("letters_unrecorded", letters=len(taken), attempt=attempt, error=type(weather).__name__)
                 await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
             except Exception:
-                # One that can't be written must not take the others, or this task, along; its lease runs out and it is owed again.
-                log.exception("letters_unrecordable", letters=len(settled))
-                if len(settled) > 1:
-                    for one in settled:
-                        await self._write_through([one])
+                # One that can't be written must not take the others, or this task, along; its batch fails, and is put aside some time.
+                log.exception("letters_unrecordable", letters=len(taken))
+                await self._write_apart(taken)
                 return
             else:
                 return
+
+    async def _write_apart(self, taken: Sequence[tuple[Wave, Settled]]) -> None:
+        if len(taken) == 1:
+            taken[0][0].unwritten += 1
+            return
+        for one in taken:
+            await self._write_through([one])
 
 
 def _words(envelope: Envelope, receipt: Receipt) -> str:

@@ -60,6 +60,13 @@ AWAY_SECONDS = 5.0
 """How long a batch is away, at most, while the relay is: it keeps its place in the window, so that not every batch comes to ask."""
 
 
+class UnwrittenError(Exception):
+    """Letters left, and the ledger takes no word of it: a fault of ours, which must not become letters without end."""
+
+    def __init__(self, letters: int) -> None:
+        super().__init__(f"what became of {letters} letters could not be written down; the log says why (letters_unrecordable)")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """How a claim ended: letters that went out or were settled, and why and how long the rest must wait."""
@@ -194,6 +201,8 @@ async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds
         await wave.complete.wait()  # given back before its outcomes are written, the batch would be sent again
         raise
     await wave.complete.wait()
+    if wave.unwritten:
+        raise UnwrittenError(wave.unwritten)
     return wave
 
 

@@ -460,6 +460,39 @@ async def test_a_letter_that_can_not_be_composed_holds_up_no_other(
     assert (await world.letter(run, organization.members[1]))["reason"] == "not_composed"
 
 
+async def test_an_outcome_that_can_not_be_written_becomes_an_attempt_and_not_letters_without_end(
+    world: World, organization: Organization
+) -> None:
+    run, hint = await enforced(world, organization)
+    poison = organization.members[1]
+
+    async def write(settled: Any) -> None:
+        if any(one.member_id == poison.id for one in settled):
+            raise ValueError("a row that the table refuses")
+        await deliveries.record(world.pool, settled)
+
+    mail = world.resources.mail
+    assert mail is not None
+    recorder = LedgerRecorder(write, seconds=0.02)
+    recording = asyncio.create_task(recorder.run())
+    resources = replace(world.resources, mail=replace(mail, recorder=recorder))
+    for attempts in range(batches.MAX_ATTEMPTS + 1):  # the first time others are sent as well, which is progress
+        await world.hand_over(hint, resources=resources)
+        batch = (await world.batches(run, "notice"))[0]
+        assert (batch["state"], batch["attempts"]) == ("open", attempts)
+        assert "could not be written down" in batch["error"]
+        await world.hurry()
+        hint = replace(hint, token=batch["token"])
+    recording.cancel()
+    assert await states(world, run, organization) == Counter(accepted=2, sending=1)
+    assert len(world.kinds(poison)) == batches.MAX_ATTEMPTS + 1
+    await world.step()
+    assert (await world.batches(run, "notice"))[0]["state"] == "dead"
+    world.history.mailer_crashes = batches.MAX_ATTEMPTS + 1
+    await world.replay(run)
+    await world.run_to_end(run)
+
+
 # Leases and shutdowns.
 
 
