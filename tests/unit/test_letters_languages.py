@@ -1,13 +1,17 @@
 """Catalogues: whole, in step with the templates, and with CLDR's plurals."""
 
+import email
+import email.policy
 import re
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from babel import Locale
 from babel.messages.catalog import Catalog, Message
-from babel.messages.pofile import read_po
+from babel.messages.pofile import read_po, write_po
 
 from jobs.letters import catalogues
 from jobs.letters.catalogues import BrokenCatalogue, direction, languages, translations
@@ -78,6 +82,32 @@ def test_a_new_language_starts_with_every_sentence_and_no_translation() -> None:
     started = read_po(BytesIO(updated("pt-BR")), locale="pt_BR")
     assert {message.id for message in started} == {message.id for message in collect()}
     assert not [message for message in started if message.id and any(forms(message))]
+
+
+def test_adding_a_language_is_adding_a_catalogue(tmp_path: Path) -> None:
+    """In a process of its own: what languages there are is looked up once."""
+    for file in FOLDER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    portuguese = read("es")
+    for message in portuguese:
+        if message.id:
+            message.string = tuple(f"pt {form}" for form in forms(message)) if isinstance(message.id, tuple) else f"pt {message.string}"
+    written = BytesIO()
+    write_po(written, portuguese)
+    (tmp_path / "pt.po").write_bytes(written.getvalue())
+    program = (
+        "import sys; from pathlib import Path; from jobs.letters import catalogues; catalogues._FOLDER = Path(sys.argv[1]);"
+        "from jobs.domain.letters import LetterKind; from jobs.letters import Composer; from jobs.letters.samples import write_sample;"
+        "composer = Composer(mail_from='a@example.com', app_url='https://a.example', message_id_key=b'k', message_id_key_id='k');"
+        "sys.stdout.buffer.write(write_sample(composer, LetterKind.PROTECTED, 'pt-BR').content)"
+    )
+    content = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, check=True).stdout
+    letter = email.message_from_bytes(content, policy=email.policy.default)
+    assert letter["Content-Language"] == "pt"
+    assert letter["Subject"].startswith("pt Northwind Traders")
+    text = next(iter(letter.iter_parts())).get_content()
+    assert "pt Hola, Anna Smith:" in text
+    assert "19 de junho de 2025" in text  # CLDR knows the language
 
 
 def test_a_broken_catalogue_is_named_with_the_reason(tmp_path: Path) -> None:

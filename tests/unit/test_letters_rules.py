@@ -191,7 +191,6 @@ def test_who_has_nothing_to_do_gets_no_button_and_no_link_but_to_help(untouched:
     for situation in (PLAIN, MISSING, *HOSTILE):
         letter = write(untouched, language, situation)
         assert urls(letter.html) <= {SUPPORT_URL}
-        assert not [cell for cell in letter.page.find("td") if cell.attributes.get("class") == "action"]
 
 
 @pytest.mark.parametrize("changed", sorted(CHANGES))
@@ -210,11 +209,26 @@ def test_a_reminder_says_from_when_on_and_where_to_set_it_up(language: str) -> N
     assert APP_URL in urls(letter.html)
 
 
-def test_a_button_shows_where_it_leads_and_the_typed_route_stands_beside_it(language: str) -> None:
-    page = write(LetterKind.SIGNED_OUT, language, PLAIN).page
-    button, shown, *_ = page.find("a")
+BUTTONED = (LetterKind.SIGNED_OUT, LetterKind.REMINDER)
+
+
+def buttons(page: Element) -> list[Element]:
+    return [cell for cell in page.find("td") if cell.attributes.get("class") == "action"]
+
+
+def test_who_has_something_to_set_up_gets_one_button_and_nobody_else(letters: list[Written], kind: LetterKind) -> None:
+    for letter in letters:
+        assert len(buttons(letter.page)) == (kind in BUTTONED)
+
+
+@pytest.mark.parametrize("buttoned", BUTTONED)
+def test_a_button_shows_where_it_leads_and_the_typed_route_stands_beside_it(buttoned: LetterKind, language: str) -> None:
+    letter = write(buttoned, language, PLAIN)
+    button, shown, *_ = letter.page.find("a")
     assert button.attributes["href"] == shown.attributes["href"] == shown.visible == APP_URL
     assert button.visible not in {APP_URL, ""}
+    typed = PRODUCT in letter.text and re.search(r"\S+ > \S+", letter.text)  # open the app, Settings > Security
+    assert typed, "the way without a link"
 
 
 def test_nothing_that_letters_about_security_must_not_have(letters: list[Written]) -> None:
@@ -277,9 +291,9 @@ def test_text_is_large_enough(letters: list[Written]) -> None:
             assert element.font_size >= 16, text
 
 
-def test_the_button_is_large_enough_for_a_thumb(language: str) -> None:
-    page = write(LetterKind.SIGNED_OUT, language, PLAIN).page
-    [cell] = [cell for cell in page.find("td") if cell.attributes.get("class") == "action"]
+@pytest.mark.parametrize("buttoned", BUTTONED)
+def test_the_button_is_large_enough_for_a_thumb(buttoned: LetterKind, language: str) -> None:
+    [cell] = buttons(write(buttoned, language, PLAIN).page)
     assert int(cell.attributes["height"]) >= 44
     assert cell.find("a")[0].style("padding") == "12px 28px"  # and a line of 24 px: 48 px
 
@@ -330,9 +344,19 @@ def ancestors(element: Element) -> Iterator[Element]:
 # Plain text
 
 
-def test_text_never_speaks_of_what_only_html_has(kind: LetterKind) -> None:
-    text = write(kind, "en", PLAIN).text
-    assert not re.search(r"(?i)button|click|below|<[a-z/]|&[a-z]+;|&#", text)
+ONLY_IN_HTML = {
+    "en": "button|click|below|this link",
+    "de": "button|schaltfläche|klick|unten|diesen link",
+    "fr": "bouton|cliqu|ci-dessous|ce lien",
+    "es": "botón|clic|pulse|abajo|este enlace",
+    "ja": "ボタン|クリック|タップ|下記|以下の",
+    "ar": "الزر|انقر|اضغط|أدناه|هذا الرابط",
+}
+
+
+def test_text_never_speaks_of_what_only_html_has(kind: LetterKind, language: str) -> None:
+    text = write(kind, language, PLAIN).text
+    assert not re.search(rf"(?i){ONLY_IN_HTML[language]}|<[a-z/]|&[a-z]+;|&#", text)
 
 
 def test_text_has_no_empty_stretches(letters: list[Written]) -> None:
