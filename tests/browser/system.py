@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class System:
     directory: Path
     maildir: Path
     cast: Cast
+    checked: list[str] = field(default_factory=list)
+    """Steps in which axe-core found nothing."""
 
     def ask(self, query: str, *arguments: Any) -> Any:
         """Return the first value of a query's first row."""

@@ -14,7 +14,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Frame, expect
 
-from tests.browser import camera
+from tests.browser import camera, tools
 from tests.browser.conftest import PHONE, WIDE, Visit
 from tests.browser.system import CROWD, System, until
 from tests.browser.visitor import Visitor, codes_of, link_in
@@ -289,7 +289,7 @@ def test_6_switching_off_stops_letters_that_are_still_owed(visit: Visit, system:
     hana.reads("39 members without two-factor authentication")
     hana.looks("6-1-warning-without-scripts")
     hana.press("Sign out 39 members and require it")
-    until(lambda: notices(system))
+    system.letter("member01@heron.example", "signed_out")
     hana.looks("6-2-under-way")
     hana.page.get_by_role("switch").click()
     hana.reads("Switched off again")
@@ -346,6 +346,14 @@ def test_8_a_password_alone_does_not_enrol_into_a_dormant_account(visit: Visit, 
     dora.sees("Keep your recovery codes")
     expect(thief.page).to_have_url(system.url + "/sign-in")
     thief.looks("8-5-the-thief-is-out")
+
+
+def test_every_step_that_was_looked_at_is_accessible(system: System) -> None:
+    if tools.axe() is None:
+        pytest.skip("axe-core is not installed; `make browser-test` installs it")
+    pictures = {picture.stem for picture in system.directory.glob("*.png")} - {"3-1-letter"}
+    without_scripts = {name for name in pictures if name.startswith("6-")}
+    assert set(system.checked) == pictures - without_scripts
 
 
 def by_keyboard_to(visitor: Visitor, name: str) -> None:

@@ -39,6 +39,7 @@ class Visitor:
             self.page.evaluate(self.axe.read_text())
             violations = self.page.evaluate(RUN_AXE)
             assert violations == [], name
+            self.system.checked.append(name)
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name).click()

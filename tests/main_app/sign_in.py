@@ -1,6 +1,8 @@
 """Sign in by password, then, where there is a second factor, by a code or a recovery code; and sign out.
 
 password ─▶ (code is due?) ─▶ code | recovery code ─▶ in
+
+Codes are throttled by Portcullis. Passwords are not throttled here: a real app does that by itself.
 """
 
 from starlette.requests import Request
