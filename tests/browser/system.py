@@ -115,6 +115,8 @@ def _settings(database_url: str, redis_url: str, smtp_port: int, keys: str) -> d
         "PORTCULLIS_KEYS": keys,
         "PORTCULLIS_PRODUCT_NAME": PRODUCT,
         "PORTCULLIS_ORGANIZATION_RATE": str(LETTERS_A_SECOND),
+        # Letters that were on their way at a lift hold back the `lifted` ones for up to two leases, which are a minute each by default.
+        "PORTCULLIS_LEASE_SECONDS": "5",
         **{f"PORTCULLIS_{limit}": "0" for limit in off},
     }
 
