@@ -71,6 +71,11 @@ VERBS = (
         "Send one sample letter through the configured relay, and say what the relay answered.",
         under="letters",
     ),
+    Verb(
+        "workers.cli.rotating:rotate",
+        INSTALL,
+        "Seal every second-factor secret under the ring's first key, so that older keys can leave the ring.",
+    ),
     Verb("workers.cli.demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
 )

@@ -1,5 +1,6 @@
 """The switch: see who would be hit, switch on, switch off. Each verb is one of the SQL functions, in a transaction of its own."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any, cast
 
 from cyclopts import Parameter
@@ -10,7 +11,7 @@ from jobs.store import operations
 from jobs.store.ids import IdTypes, OrganizationId
 from workers.cli.database import connected, read_id_types
 from workers.cli.exit_codes import ExitCode
-from workers.cli.options import AsJson, Exempt, Organization, Reason, User
+from workers.cli.options import AsJson, EffectiveAt, Exempt, GraceDays, Organization, Reason, User
 from workers.cli.report import describe, headline
 from workers.cli.screen import moment, note, table, tell, tell_json
 from workers.cli.screens import Quiet, choose_screen
@@ -55,25 +56,35 @@ async def enforce(
     as_: User,
     reason: Reason,
     exempt: Exempt = (),
+    effective_at: EffectiveAt = None,
+    grace_days: GraceDays = None,
     wait: Annotated[bool, Parameter(negative=(), show_default=False, help="Watch the run until it is over.")] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
     """Switch on: make the second factor mandatory for an organization.
 
     From the commit on nobody without a second factor passes the gate. In the background their sessions are ended and every member gets
-    one letter. Repeating it changes nothing: while a requirement stands, its run is shown. See `portcullis preview` first. Needs
-    DATABASE_URL only, and with `--wait` a conductor and workers that do the work.
+    one letter. With `--effective-at` all that happens then, and members are reminded 7 days and 1 day before. Repeating it changes
+    nothing: while a requirement stands, its run is shown. See `portcullis preview` first. Needs DATABASE_URL only, and with `--wait` a
+    conductor and workers that do the work.
 
     ```console
     $ portcullis enforce 42 --as 7 --reason "audit finding 12"
     $ portcullis enforce 42 --as 7 --reason "audit finding 12" --wait
+    $ portcullis enforce 42 --as 7 --reason "audit finding 12" --effective-at 2027-01-15T09:00 --grace-days 14
     ```
     """
     async with connected() as db:
         types = await read_id_types(db)
         async with db.transaction():
             run_id = await client.require_second_factor(
-                db, _organization(types, organization), requested_by=_member(types, as_), reason=reason, exempt_kinds=exempt
+                db,
+                _organization(types, organization),
+                requested_by=_member(types, as_),
+                reason=reason,
+                exempt_kinds=exempt,
+                effective_at=_aware(effective_at),
+                grace=None if grace_days is None else timedelta(days=grace_days),
             )
             is_new = await operations.is_new(db, run_id)
         look = await operations.look(db, run_id)
@@ -108,6 +119,11 @@ async def lift(organization: Organization, /, *, as_: User, reason: Reason, as_j
         tell_json({"organization_id": organization_id, "required": stands, "epoch": policy and policy.epoch})
     else:
         tell(f"Organization {organization} no longer requires a second factor; no further session will be ended.")
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    """Return a moment with its zone; one that was typed without counts as this machine's."""
+    return moment.astimezone() if moment is not None and moment.tzinfo is None else moment
 
 
 def _organization(types: IdTypes, given: str) -> Id:
