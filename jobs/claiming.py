@@ -53,6 +53,7 @@ async def _do(resources: Resources, claim: Claim, work: Work) -> None:
         await work(resources, claim)
     except Obsolete:
         log.info("batch_obsolete")
+        await batches.let_go(resources.pool, claim)
     except Deferred as deferred:
         await batches.release(resources.pool, claim, seconds=deferred.seconds, is_attempt=False, error=deferred.reason)
     except Broken as broken:

@@ -27,6 +27,9 @@ REPORTED_MEMBERS = 50
 FREE_SWEEPS = 3
 """Sweeps without a pause. A main app whose sessions come back is swept with growing ones, and visibly."""
 
+SETTLE_SECONDS = 2.0
+"""How long a settlement waits, at most, before it looks again: who holds letters usually gives them back before the lease runs out."""
+
 LETTER_STAGES = frozenset({Stage.NOTICE, Stage.DEFERRED, Stage.REPORT, Stage.LIFTED, Stage.WEEK, Stage.DAY})
 
 
@@ -77,7 +80,7 @@ async def settle(resources: Resources, claim: Claim) -> None:
             wait = max(wait, batch.lease_left.total_seconds(), 0.2)
     reach("in_settle")
     if wait:
-        raise Deferred(claim.batch_id, wait, "letters that had begun are on their way")
+        raise Deferred(claim.batch_id, min(wait, SETTLE_SECONDS), "letters that had begun are on their way")
     await close(resources.pool, claim)
     log.info("run_settled")
 

@@ -14,6 +14,7 @@ CLAIM = statement("claim_batch")
 RELEASE = statement("release_batch")
 RENEW = statement("renew_lease")
 CLOSE = statement("close_batch")
+LET_GO = statement("let_go_batch")
 BURY = statement("bury_batch")
 
 MAX_ATTEMPTS = 12
@@ -80,6 +81,11 @@ async def release(db: Database, claim: Claim, *, seconds: float, is_attempt: boo
 async def renew(db: Database, claim: Claim, lease: timedelta) -> bool:
     """Hold a batch for longer. Returns whether the claim still held."""
     return await db.fetchrow(RENEW, claim.batch_id, claim.token, lease) is not None
+
+
+async def let_go(db: Database, claim: Claim) -> None:
+    """Give back the lease of a batch that was cancelled meanwhile; nothing happens if the claim is stale."""
+    await db.execute(LET_GO, claim.batch_id, claim.token)
 
 
 async def close(db: Database, claim: Claim) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.errors import Obsolete
 from jobs.stages.notify import notify
-from jobs.store import deliveries, hints, runs
+from jobs.store import batches, deliveries, hints, runs
 from jobs.store.database import Database
 from tests.builders import Organization, a_member, a_session, an_organization
 from tests.pipeline.world import Hint, World
@@ -23,6 +23,7 @@ async def lifted(world: World, organization: Organization) -> tuple[int, Hint]:
     run = await world.require(organization)
     await world.run_to_end(run)
     await world.lift(organization)
+    await world.step("finish_run")  # settles
     (hint,) = [hint for hint in await world.look() if hint.actor == "notify_batch"]
     return run, hint
 
@@ -99,10 +100,10 @@ async def test_letters_on_their_way_when_it_is_lifted_are_waited_for(world: Worl
     marked = await deliveries.mark(world.pool, claim, limit=1, members=None, lease=world.resources.lease)
     assert [letter.member_id for letter in marked] == [member.id]
     await world.lift(organization)
-    (batch,) = await world.batches(run, "lifted")
-    assert (batch["next_at"] - await world.checker.now()).total_seconds() > world.resources.lease.total_seconds()
+    assert [hint.actor for hint in await world.step()] == ["finish_run"], "nobody is told while a letter is on its way"
     await world.let_leases_end()
-    await world.step("finish_run")
+    await world.hurry()
+    assert [hint.actor for hint in await world.step()] == ["finish_run"]
     await world.run_to_end(run)
     assert world.kinds(member) == ["lifted"], "it may have arrived"
 
@@ -203,3 +204,14 @@ async def test_whoever_has_left_is_not_told(world: World, organization: Organiza
     await world.run_to_end(run)
     assert (await world.letter(run, organization.members[0], "lifted"))["reason"] == "left"
     assert world.kinds(organization.members[1]) == ["signed_out", "lifted"]
+
+
+async def test_whoever_holds_letters_when_it_is_lifted_gives_them_back_at_once(world: World, organization: Organization) -> None:
+    run = await world.require(organization)
+    await world.enforce_all(run)
+    (hint,) = [hint for hint in await world.look() if hint.actor == "notify_batch"][:1]
+    claim = await world.claim(hint)
+    await world.lift(organization)
+    await batches.let_go(world.pool, claim)
+    (batch,) = [batch for batch in await world.batches(run, "notice") if batch["batch_id"] == claim.batch_id]
+    assert (batch["state"], batch["leased_until"]) == ("cancelled", None)

@@ -28,6 +28,10 @@ WITH windows AS MATERIALIZED (
           AND (o.stage <> 'notice' OR NOT EXISTS (
                    SELECT FROM portcullis.batch e
                    WHERE e.run_id = r.run_id AND e.queue = 'enforce' AND e.urgency <= 1 AND e.state = 'open'))
+          -- Who is told of a lift is known when the letters in flight at that moment have their outcomes.
+          AND (o.stage <> 'lifted' OR NOT EXISTS (
+                   SELECT FROM portcullis.batch e
+                   WHERE e.run_id = r.run_id AND e.queue = 'enforce' AND e.stage = 'settle' AND e.state = 'open'))
           AND (o.stage <> 'finish' OR NOT EXISTS (
                    SELECT FROM portcullis.batch e
                    WHERE e.run_id = r.run_id AND e.state IN ('open', 'dead') AND e.stage IN ('plan', 'enforce', 'notice')))

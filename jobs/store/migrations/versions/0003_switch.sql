@@ -199,11 +199,10 @@ BEGIN
     SELECT r.run_id INTO latest FROM portcullis.run r
     WHERE r.organization_id = standing.organization_id AND r.epoch = standing.epoch;
     PERFORM portcullis.stop_run(latest, 'lifted');
-    -- Whoever got `signed_out` is told. Which rows those are is only known when the letters in flight have their outcomes, so the
-    -- batches begin after the longest send lease and read the ledger then.
-    INSERT INTO portcullis.batch (run_id, stage, urgency, low, high, next_at)
-    SELECT latest, 'lifted', 5, b.low, b.high,
-           now() + CASE WHEN sum(b.sending) > 0 THEN interval '2 minutes' ELSE interval '0' END
+    -- Whoever got `signed_out` is told. Who that is is only known when the letters in flight have their outcomes, so the conductor
+    -- hints these batches when the run is settled, and they read the ledger then.
+    INSERT INTO portcullis.batch (run_id, stage, urgency, low, high)
+    SELECT latest, 'lifted', 5, b.low, b.high
     FROM portcullis.batch b
     WHERE b.run_id = latest AND b.stage IN ('notice', 'deferred')
     GROUP BY b.low, b.high
