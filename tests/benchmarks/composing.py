@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from jobs.domain.letters import LetterKind
 from jobs.letters import Addressee, Composer
@@ -56,7 +56,7 @@ def measure_composing() -> Composing:
     return Composing(fill=min(fills), first=_first(composer), octets=octets)
 
 
-def _fill(composer: Composer, members: list[tuple[int, LetterKind, Addressee]]) -> float:
+def _fill(composer: Composer, members: list[tuple[datetime, LetterKind, Addressee]]) -> float:
     begin = time.process_time()
     for member in members:
         _write(composer, *member)
@@ -73,12 +73,11 @@ def _first(composer: Composer) -> float:
     return 1e6 * (time.process_time() - begin) / len(kinds)
 
 
-def _write(composer: Composer, number: int, kind: LetterKind, addressee: Addressee) -> bytes:
-    dated = DATED + timedelta(seconds=number // LETTERS_A_SECOND)
+def _write(composer: Composer, dated: datetime, kind: LetterKind, addressee: Addressee) -> bytes:
     return composer.compose(kind, OCCASION, addressee, slot="notice", dated=dated).content
 
 
-def _members() -> list[tuple[int, LetterKind, Addressee]]:
+def _members() -> list[tuple[datetime, LetterKind, Addressee]]:
     """Return members in the order in which letters leave: those who were signed out first."""
     chance = random.Random(1)
     cultures = chance.choices(CULTURES, [culture.weight for culture in CULTURES], k=MEMBERS)
@@ -88,7 +87,8 @@ def _members() -> list[tuple[int, LetterKind, Addressee]]:
         given, family = (chance.choice(names).partition("/")[0] for names in (culture.given, culture.family))
         name = f"{family} {given}" if culture.family_first else f"{given} {family}"
         blank = Addressee(member_id=str(100_000 + number), address=f"member{number}@mail{number % 40}.example")
-        members.append((number, kind, replace(blank, display_name=name, locale=culture.locale, time_zone=culture.time_zone)))
+        dated = DATED + timedelta(seconds=number // LETTERS_A_SECOND)
+        members.append((dated, kind, replace(blank, display_name=name, locale=culture.locale, time_zone=culture.time_zone)))
     return members
 
 
