@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 import jobs.failpoints
+from jobs.claiming import _do
 from jobs.ports import Envelope
 from jobs.ports import Recorder as RecorderPort
 from jobs.recorder import LedgerRecorder
@@ -27,7 +28,7 @@ from jobs.stages.trigger import Request, trigger
 from tests.builders import Member, Organization, a_member, an_organization
 from tests.checker import verdict_of
 from tests.conftest import Databases, _install
-from tests.pipeline.world import Hint, World, a_world
+from tests.pipeline.world import ACTORS, Hint, World, a_world
 from tests.relay import Act, Rule, Stage
 from workers.conductor import Conductor
 from workers.demo.main_app import IdType
@@ -60,6 +61,9 @@ ACTS = {
     "is deactivated": "UPDATE app.users SET deactivated_at = now() WHERE user_id = $1",
     "is back": "UPDATE app.users SET deactivated_at = NULL WHERE user_id = $1",
 }
+
+
+MEANWHILE = ["off", "cancel", "off, on", "too late", "enrols", "moves to SSO", "is deactivated", "changes address"]
 
 
 class Killed(BaseException):
@@ -205,6 +209,30 @@ class Model(RuleBasedStateMachine):
         if twice:
             self._survive(self.world.hand_over(hint))
 
+    @rule(rounds=st.integers(0, 3), hint=st.integers(0, 5), place=ORGANIZATIONS, who=PEOPLE, what=st.sampled_from(MEANWHILE))
+    def something_happens_while_a_worker_works(self, rounds: int, hint: int, place: int, who: int, what: str) -> None:
+        """Between a worker's claim and its work, for which it may be late."""
+        self.workers_do_all(rounds)
+        hints = self.do(self.world.look())
+        if not hints:
+            return
+        held = hints[hint % len(hints)]
+        claim = self.do(self.world.claim(held))
+        match what:
+            case "off":
+                self.switch_off(place)
+            case "cancel":
+                self.cancel(place)
+            case "off, on":
+                self.switch_off(place)
+                self.switch_on(place, exempt=False)
+            case "too late":
+                self.leases_end()
+                self.workers_do_all(2)
+            case _:
+                self.somebody(who, what)
+        self._survive(_do(self.world.resources, claim, ACTORS[held.actor][0]))
+
     @rule(rounds=st.integers(1, 4))
     def workers_do_all(self, rounds: int) -> None:
         """Look and work as on a good day, for a while."""
@@ -338,5 +366,5 @@ def test_any_history_keeps_the_invariants(databases: Databases, servers: Servers
     members = {"databases": databases, "servers": servers, "template": template, "databases_folder": tmp_path}
     run_state_machine_as_test(
         type("ModelHere", (Model,), members),
-        settings=settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True),
+        settings=settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True),
     )
