@@ -20,17 +20,16 @@ const browser = await chromium.launch({ executablePath: order.chromium, chromium
 try {
   const context = await browser.newContext({ viewport: WIDE, deviceScaleFactor: SCALE, offline: true });
   const page = await context.newPage();
-  const meter = await context.newPage();
   const seen = {};
   for (const file of order.letters) {
-    seen[basename(file, ".html")] = await look(page, meter, file);
+    seen[basename(file, ".html")] = await look(page, file);
   }
   process.stdout.write(JSON.stringify({ version: browser.version(), letters: seen }));
 } finally {
   await browser.close();
 }
 
-async function look(page, meter, file) {
+async function look(page, file) {
   const html = readFileSync(file, "utf-8");
   const found = { violations: [], contrast: {}, wide: null, phone: null };
   found.wide = await show(page, html, WIDE);
@@ -38,7 +37,7 @@ async function look(page, meter, file) {
     await page.emulateMedia({ colorScheme: mode === "dark" ? "dark" : "light" });
     if (mode === "inverted") await page.evaluate(invert);
     found.violations.push(...(await violations(page)).map((said) => ({ mode, ...said })));
-    if (order.measured.includes(file)) found.contrast[mode] = await contrast(page, meter, picture(file, mode));
+    if (order.measured.includes(file)) found.contrast[mode] = await contrast(page, picture(file, mode));
   }
   found.phone = await show(page, html, PHONE);
   if (order.pictures) await shoot(page, picture(file, "phone"));
@@ -66,10 +65,11 @@ async function violations(page) {
 }
 
 // The lowest contrast of any word, from the pixels: the ground is the commonest colour around it, the ink what differs most from that.
-async function contrast(page, meter, path) {
+async function contrast(page, path) {
+  // One page for everything: with a second one open, the browser takes a second for each picture of the first.
   const words = await page.evaluate(visibleWords);
   const png = await shoot(page, path);
-  return meter.evaluate(lowestContrast, { png, words, scale: SCALE });
+  return page.evaluate(lowestContrast, { png, words, scale: SCALE });
 }
 
 // The viewport is as tall as the page by now; the browser's own command leaves out what Playwright waits for, and packs loosely.
