@@ -36,7 +36,11 @@ def _installed(databases: Databases) -> Iterator[App]:
 
 
 @pytest.fixture
-def app(_installed: App) -> App:
-    """The project, installed in a database of its own. allauth's rate limits start afresh: every test comes from 127.0.0.1."""
+def app(_installed: App) -> Iterator[App]:
+    """The project, installed in a database of its own. allauth's rate limits start afresh: every test comes from 127.0.0.1.
+
+    Runs that a test leaves behind are cancelled, or the workers of the next one would carry them out.
+    """
     cache.clear()
-    return _installed
+    yield _installed
+    _installed.rows("select portcullis.cancel_run(run_id, 'the test is over') from portcullis.run where state = 'running'")
