@@ -78,21 +78,24 @@ def test_a_missing_view_is_named_with_what_it_needs(app: Sql, view: str) -> None
     assert fault == f"view directory.{view} is missing; it needs the columns {', '.join(VIEWS[view])}"
 
 
-@pytest.mark.parametrize(("view", "column"), [(view, column) for view, columns in VIEWS.items() for column in columns])
-def test_a_missing_column_is_named(app: Sql, view: str, column: str) -> None:
-    app.execute(f"ALTER VIEW directory.{view} RENAME COLUMN {column} TO something_else")
-    assert faults(app) == [f"directory.{view} has no column {column}"]
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_each_missing_column_is_named(app: Sql, view: str) -> None:
+    for column in VIEWS[view]:
+        app.execute(f"ALTER VIEW directory.{view} RENAME COLUMN {column} TO something_else")
+        assert faults(app) == [f"directory.{view} has no column {column}"]
+        app.execute(f"ALTER VIEW directory.{view} RENAME COLUMN something_else TO {column}")
 
 
-@pytest.mark.parametrize(("view", "column"), [(view, column) for view, columns in VIEWS.items() for column in columns])
-def test_a_column_of_the_wrong_type_is_named_with_the_right_ones(app: Sql, view: str, column: str) -> None:
-    redefine(app, view, **{column: "NULL::point"})
-    if column == "session_id":  # nobody looks at it: any type will do
-        migrate(url_of(app))
-        return
-    [fault] = faults(app)
-    assert fault.startswith(f"directory.{view}.{column} is point")
-    assert {"boolean": "boolean", "text": "text", "time": "timestamp with time zone", "id": "bigint"}[kind_of(view, column)] in fault
+@pytest.mark.parametrize("view", list(VIEWS))
+def test_each_column_of_the_wrong_type_is_named_with_the_right_ones(app: Sql, view: str) -> None:
+    for column in VIEWS[view].keys() - {"session_id"}:
+        right = {"boolean": "boolean", "text": "text", "time": "timestamp with time zone", "id": "bigint"}[kind_of(view, column)]
+        redefine(app, view, **{column: "NULL::point"})
+        [fault] = faults(app)
+        assert fault.startswith(f"directory.{view}.{column} is point")
+        assert right in fault
+        redefine(app, view, **{column: f"NULL::{right}"})
+    assert migrate(url_of(app)), "the right types are right"
 
 
 def kind_of(view: str, column: str) -> str:
@@ -170,19 +173,10 @@ def test_an_index_of_a_views_name_is_no_view(app: Sql) -> None:
     assert fault.startswith("view directory.session is missing")
 
 
-@pytest.mark.parametrize(
-    ("view", "column", "type_"),
-    [
-        ("member", "email", "character varying(254)"),
-        ("member", "display_name", "character varying"),
-        ("member", "kind", "character(3)"),
-        ("member", "locale", "name"),
-        ("session", "started_at", "timestamp without time zone"),
-        ("session", "session_id", "uuid"),
-    ],
-)
-def test_types_that_behave_alike_are_accepted(app: Sql, view: str, column: str, type_: str) -> None:
-    redefine(app, view, **{column: f"NULL::{type_}"})
+def test_types_that_behave_alike_are_accepted(app: Sql) -> None:
+    texts = {"email": "character varying(254)", "display_name": "character varying", "kind": "character(3)", "locale": "name"}
+    redefine(app, "member", **{column: f"NULL::{type_}" for column, type_ in texts.items()})
+    redefine(app, "session", started_at="NULL::timestamp", session_id="NULL::uuid")
     assert migrate(url_of(app))
 
 
@@ -216,7 +210,7 @@ INTEGERS = {"integer": 2**31, "bigint": 2**63}
 
 MALFORMED: dict[str, list[object]] = {
     "integer": ["", "seven", "7.5", 7.5, None, True, "0x10", 2**31, -(2**31) - 1, "\u0667", "\uff17", "1_000", " 7", "+7", "7;DROP", b"7"],
-    "bigint": ["", "seven", "1e3", None, False, 2**63, -(2**63) - 1, str(uuid4())],
+    "bigint": ["", "seven", "1e3", None, False, 2**63, -(2**63) - 1, "2781b43a-9205-4a82-b91a-8bf79c055715"],
     "uuid": ["", "seven", 7, None, True, "12345678-1234-1234-1234-12345678901", "g" * 32],
     "text": ["", None, True, "with\0zero", "half a pair \ud800"],
 }
