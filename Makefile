@@ -94,7 +94,7 @@ audit: .venv ## look every pinned package up in the list of known vulnerabilitie
 	@echo "Installing from requirements.lock ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock || \
 		{ $(SAYS) 'The packages of requirements.lock could not be installed.' \
-			'read the lines above. Without a network, or behind a proxy, point pip at an index that you can reach (pip config set global.index-url ...).'; exit 1; }
+			'read the lines above. Without a network, or behind a proxy, point pip at a package index that you can reach (see pip config).'; exit 1; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable . || \
 		{ $(SAYS) 'Portcullis itself could not be installed into .venv.' 'read the lines above; rm -rf .venv and try again.'; exit 1; }
 	@touch $@
