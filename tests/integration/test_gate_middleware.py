@@ -6,6 +6,7 @@ And where nobody can be asked, nothing.
 import asyncio
 import io
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,13 +37,13 @@ class Response:
     body: bytes = b""
 
 
-class Server:
+class Server(ABC):
     """One door for both: `await server.get("/path", visitor)`."""
 
     queries: list[str]
 
-    async def get(self, path: str, visitor: Visitor | None, *, method: str = "GET", accept: str = BROWSER, root: str = "") -> Response:
-        raise NotImplementedError
+    @abstractmethod
+    async def get(self, path: str, visitor: Visitor | None, *, method: str = "GET", accept: str = BROWSER, root: str = "") -> Response: ...
 
 
 class AsgiServer(Server):
