@@ -1,0 +1,2 @@
+-- Who may sign in to the console.
+SELECT 1;

@@ -1,0 +1,11 @@
+"""Runs the SQL file beside it."""
+
+from jobs.store.migrations import run_file
+
+revision = "0012"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    """Forward only: a mistake is mended by the next migration."""
+    run_file("0012_metrics.sql")

@@ -1,0 +1,2 @@
+-- What the processes counted, added up.
+SELECT 1;

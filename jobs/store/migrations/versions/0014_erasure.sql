@@ -1,0 +1,2 @@
+-- What is left of a member who is forgotten.
+SELECT 1;
