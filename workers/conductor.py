@@ -45,8 +45,8 @@ FORGET_SECONDS = 600.0
 class Publisher(Protocol):
     """Where hints go."""
 
-    async def publish(self, messages: Sequence["dramatiq.Message[object]"]) -> None:
-        """Publish all of them, or raise."""
+    async def publish(self, messages: Sequence["dramatiq.Message[object]"], *, first: bool = False) -> None:
+        """Publish all of them, or raise. `first`: before whatever waits that was not published so."""
 
 
 class Conductor:
@@ -114,10 +114,11 @@ class Conductor:
         return term is not None
 
     async def _publish(self, due: list[Due]) -> None:
-        messages = [hint(one.stage, run=one.run_id, batch=one.batch_id, token=one.token) for one in due]
         reach("before_publish")
         try:
-            await self._publisher.publish(messages)
+            for first in (True, False):
+                if messages := [_message(one) for one in due if one.goes_first is first]:
+                    await self._publisher.publish(messages, first=first)
             reach("after_publish")
         except Exception as error:  # noqa: BLE001 -- whatever it was, the hints are due again at the next look
             log.warning("hints_unpublished", hints=len(due), error=type(error).__name__)
@@ -135,6 +136,10 @@ class Conductor:
         if now >= self._forget_at:
             self._forget_at = now + FORGET_SECONDS
             await hints.forget(self._pool)
+
+
+def _message(one: Due) -> "dramatiq.Message[object]":
+    return hint(one.stage, run=one.run_id, batch=one.batch_id, token=one.token)
 
 
 async def listen(url: str, conductor: Conductor) -> None:

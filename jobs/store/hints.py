@@ -19,13 +19,17 @@ FORGET = statement("forget_requests")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """A batch to publish a hint for. `place`: the how-manieth of its organization in this round."""
+    """A batch to publish a hint for. `place`: the how-manieth of its organization in this round.
+
+    `goes_first`: its organization has little in flight, so it needn't wait behind the batches of one that has much.
+    """
 
     run_id: int
     batch_id: int
     token: int
     stage: Stage
     place: int
+    goes_first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ class Ground:
         """Count the messages that wait; `None`: Redis is away."""
         try:
             with self.redis() as client:
-                return sum(int(client.llen(f"portcullis:{queue}")) for queue in QUEUES)
+                return sum(int(client.llen(f"portcullis:{queue}{part}")) for queue in QUEUES for part in ("", ".first"))
         except redis.RedisError:
             return None
 

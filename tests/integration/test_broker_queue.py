@@ -42,6 +42,20 @@ def test_messages_come_in_order_and_to_one_consumer_only(queue: RedisQueue) -> N
     assert (contents(queue, "a"), contents(queue, "b")) == ([b"1", b"2", b"3"], [])
 
 
+def test_what_goes_first_comes_before_what_waits_and_in_its_own_order(queue: RedisQueue) -> None:
+    queue.push([b"1", b"2"])
+    queue.push([b"a", b"b"], first=True)
+    assert queue.depth().waiting == 4
+    assert contents(queue, "a") == [b"a", b"b", b"1", b"2"]
+    assert queue.depth().waiting == 0
+
+
+def test_a_flush_drops_what_goes_first_too(queue: RedisQueue) -> None:
+    queue.push([b"a"], first=True)
+    queue.flush()
+    assert contents(queue, "a") == []
+
+
 def test_a_settled_message_is_gone_and_settling_twice_is_once(queue: RedisQueue) -> None:
     queue.push([b"1"])
     [(token, _)] = fetch(queue, "a")

@@ -208,7 +208,7 @@ class Visit:
 
     def hints(self) -> int:
         """Count the messages that wait in Redis or are taken by somebody."""
-        waiting = sum(int(str(self.redis.llen(f"portcullis:{queue}"))) for queue in QUEUES.values())
+        waiting = sum(int(str(self.redis.llen(f"portcullis:{queue}{part}"))) for queue in QUEUES.values() for part in ("", ".first"))
         taken = sum(int(str(self.redis.hlen(key))) for key in self.redis.scan_iter("portcullis:*.taken.*"))
         return waiting + taken
 

@@ -66,6 +66,18 @@ async def test_organizations_take_turns_so_that_a_small_one_is_not_behind_a_larg
     assert by_run(published) == {first: WINDOW, second: 2}
 
 
+async def test_half_a_window_goes_before_what_waits_so_that_nobody_is_behind_the_other_half(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = await an_organization(world.db, members=40), await an_organization(world.db, name="Small", members=2)
+    first = await planned(world, large, monkeypatch)
+    assert [hint.first for hint in await world.look()] == [True, True, False, False]
+    second = await planned(world, small, monkeypatch)
+    assert [(hint.run, hint.first) for hint in await world.look()] == [(second, True), (second, True)]
+    await world.run_to_end(second)
+    await world.run_to_end(first)
+
+
 @pytest.mark.survives("a small organization beside a large one", "I9")
 async def test_a_small_organization_ends_while_a_large_one_is_still_at_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "RANGE", 2)

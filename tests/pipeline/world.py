@@ -56,6 +56,7 @@ class Hint:
     run: int
     batch: int
     token: int
+    first: bool
 
 
 @dataclass
@@ -65,10 +66,10 @@ class Hints:
     published: list[Hint] = field(default_factory=list)
     away: bool = False
 
-    async def publish(self, messages: Sequence[Any]) -> None:
+    async def publish(self, messages: Sequence[Any], *, first: bool = False) -> None:
         if self.away:
             raise ConnectionError("Redis is away")
-        self.published += [Hint(actor=message.actor_name, **message.kwargs) for message in messages]
+        self.published += [Hint(actor=message.actor_name, first=first, **message.kwargs) for message in messages]
 
 
 @dataclass(kw_only=True)

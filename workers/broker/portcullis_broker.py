@@ -100,8 +100,10 @@ class PortcullisBroker(Broker):
         self.enqueue_many([message])
         return message
 
-    def enqueue_many(self, messages: Iterable[Message[Any]]) -> None:
+    def enqueue_many(self, messages: Iterable[Message[Any]], *, first: bool = False) -> None:
         """Publish many, in one round trip for each queue and each 256 messages of it; their order is kept within a queue.
+
+        `first`: they go before whatever waits that was not published so.
 
         Everything is checked and signed before anything is sent. Raises what `enqueue` raises; earlier parts stay published.
         """
@@ -111,13 +113,13 @@ class PortcullisBroker(Broker):
             self.emit_before("enqueue", message, None)
             sealed[self._find(message.queue_name).redis.name].append(self._screening.seal(message))
         for queue_name, payloads in sealed.items():
-            self._push(self._find(queue_name).redis, payloads)
+            self._push(self._find(queue_name).redis, payloads, first=first)
         for message in batch:
             self.emit_after("enqueue", message, None)
 
-    async def publish(self, messages: Iterable[Message[Any]]) -> None:
+    async def publish(self, messages: Iterable[Message[Any]], *, first: bool = False) -> None:
         """`enqueue_many` for asyncio: the calling loop goes on while a thread talks to Redis."""
-        await asyncio.to_thread(self.enqueue_many, messages)
+        await asyncio.to_thread(self.enqueue_many, messages, first=first)
 
     def depth(self, queue_name: str) -> Depth:
         """Count what a queue holds; for metrics and people. Raises `ConnectionClosed`."""
@@ -146,10 +148,10 @@ class PortcullisBroker(Broker):
         return queue
 
     @staticmethod
-    def _push(queue: RedisQueue, payloads: Sequence[bytes]) -> None:
+    def _push(queue: RedisQueue, payloads: Sequence[bytes], *, first: bool) -> None:
         with as_closed_connection():
             for start in range(0, len(payloads), CHUNK):
-                queue.push(payloads[start : start + CHUNK])
+                queue.push(payloads[start : start + CHUNK], first=first)
 
 
 def connect(redis_url: str) -> "redis.Redis":

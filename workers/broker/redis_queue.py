@@ -1,6 +1,7 @@
 """One queue in Redis: its keys and what can be done with them, each an atomic step.
 
     <namespace>:<queue>                  list    messages that wait
+    <namespace>:<queue>.first            list    messages that wait and go before those
     <namespace>:<queue>.taken.<consumer> hash    token -> message: taken by that consumer, not yet settled
     <namespace>:<queue>.alive            zset    consumer -> Redis's own time (ms) of its last beat
     <namespace>:<queue>.bell             list    wakes idle consumers
@@ -66,6 +67,7 @@ class RedisQueue:
         self._client = client
         self._max_bytes = max_bytes
         self._waiting = f"{namespace}:{name}"
+        self._first = f"{self._waiting}.first"
         self._alive = f"{self._waiting}.alive"
         self._bell = f"{self._waiting}.bell"
         self._taken_prefix = f"{self._waiting}.taken."
@@ -74,14 +76,14 @@ class RedisQueue:
         self._give_back = _script(client, "give_back")
         self._recover = _script(client, "recover")
 
-    def push(self, messages: Sequence[bytes]) -> None:
-        """Append `messages`, at least one, in order.
+    def push(self, messages: Sequence[bytes], *, first: bool = False) -> None:
+        """Append `messages`, at least one, in order: to what waits, or to what waits and goes `first`.
 
         Raises:
             QueueFullError: They do not fit; none was appended.
             MemoryFullError: Redis is at its `maxmemory`; none was appended.
         """
-        match self._push([self._waiting, self._bell], [MAX_WAITING, TIME_TO_LIVE_MS, *messages]):
+        match self._push([self._first if first else self._waiting, self._bell], [MAX_WAITING, TIME_TO_LIVE_MS, *messages]):
             case 1:
                 raise QueueFullError(self.name, MAX_WAITING)
             case 2:
@@ -89,7 +91,7 @@ class RedisQueue:
 
     def fetch(self, consumer: str, *, wanted: int, first_token: int) -> Fetched:
         """Beat, and take up to `wanted` messages under tokens from `first_token` up; 0 only beats."""
-        keys = [self._waiting, self._taken(consumer), self._alive, self._bell]
+        keys = [self._waiting, self._taken(consumer), self._alive, self._bell, self._first]
         gap_ms, *entries = self._fetch(keys, [consumer, wanted, first_token, self._max_bytes, PREFIX_BYTES, TIME_TO_LIVE_MS])
         return Fetched(gap_ms=int(gap_ms), messages=tuple(_taken(entry) for entry in entries))
 
@@ -122,14 +124,15 @@ class RedisQueue:
         consumers = cast("list[bytes]", self._client.zrange(self._alive, 0, -1))
         with self._client.pipeline(transaction=False) as pipeline:
             pipeline.llen(self._waiting)
+            pipeline.llen(self._first)
             for consumer in consumers:
                 pipeline.hlen(self._taken(consumer.decode()))
-            waiting, *taken = pipeline.execute()
-        return Depth(waiting=waiting, taken=sum(taken), consumers=len(consumers))
+            waiting, first, *taken = pipeline.execute()
+        return Depth(waiting=waiting + first, taken=sum(taken), consumers=len(consumers))
 
     def flush(self) -> None:
         """Drop what waits. What is taken is left to its consumers."""
-        self._client.delete(self._waiting, self._bell)
+        self._client.delete(self._waiting, self._first, self._bell)
 
     def _taken(self, consumer: str) -> str:
         return self._taken_prefix + consumer

@@ -7,7 +7,8 @@
 -- Organizations take turns: each one's first batch comes before anybody's second. A window is twice the worker threads of its queue,
 -- so that one organization keeps all of them busy and still leaves no queue behind which another would wait. What is due within five
 -- seconds keeps its place: a batch that a limit or the relay holds back must not let every other one come and ask as well. One whose
--- letters wait for their recipient domains alone makes room, because the letters of others may leave.
+-- letters wait for their recipient domains alone makes room, because the letters of others may leave. What is within the first half of
+-- its organization's window goes before what waits already: behind another organization's second half it would wait for no reason.
 WITH windows AS MATERIALIZED (
     SELECT q.queue, greatest($1::integer, coalesce((
                SELECT 2 * sum(w.threads) FROM portcullis.worker w
@@ -16,6 +17,7 @@ WITH windows AS MATERIALIZED (
 ), candidates AS MATERIALIZED (
     SELECT b.batch_id,
            row_number() OVER (PARTITION BY r.organization_id, w.queue ORDER BY b.urgency, b.batch_id) AS place,
+           w.size / 2 AS half,
            b.next_at <= now() AND CASE WHEN b.leased_until IS NOT NULL THEN b.leased_until < now()
                 ELSE b.hinted_at IS NULL OR b.hinted_at + $2::interval * least(60, 2 ^ least(b.hints - 1, 10)) < now() END AS is_free
     FROM portcullis.run r
@@ -39,10 +41,10 @@ WITH windows AS MATERIALIZED (
     ) b
     WHERE r.has_open_batches
 ), chosen AS MATERIALIZED (
-    SELECT c.batch_id, c.place FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
+    SELECT c.batch_id, c.place, c.place <= c.half AS goes_first FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
 ), ours AS MATERIALIZED (
     -- What somebody works on at this moment is passed over: a look neither waits for a batch nor gets into a deadlock with a lift.
-    SELECT b.batch_id, c.place
+    SELECT b.batch_id, c.place, c.goes_first
     FROM chosen c
     JOIN portcullis.batch b ON b.batch_id = c.batch_id
     WHERE b.state = 'open' AND (b.leased_until IS NULL OR b.leased_until < now())
@@ -52,4 +54,4 @@ UPDATE portcullis.batch b
 SET hinted_at = now(), hints = b.hints + 1, leased_until = NULL
 FROM ours c
 WHERE b.batch_id = c.batch_id
-RETURNING b.run_id, b.batch_id, b.token, b.stage, c.place
+RETURNING b.run_id, b.batch_id, b.token, b.stage, c.place, c.goes_first

@@ -1,13 +1,13 @@
 -- Beat for a consumer, and take up to `wanted` messages for it.
 --
--- KEYS  queue, taken, alive, bell
+-- KEYS  queue, taken, alive, bell, queue that goes first
 -- ARGV  consumer, wanted, first token, longest message (bytes), prefix (bytes), time to live (ms)
 --
 -- Returns {ms since the consumer's last beat or -1, {token, message} ...}. Of a message that is too long only
 -- {token, prefix, length, SHA-1} is returned: it shall not fill the memory of one worker after the other.
 -- A taken message stays in `taken` under its token until it is settled, so it needs no id of its own, which could be forged.
 -- Time is Redis's: no worker's clock can declare another one dead.
-local queue, taken, alive, bell = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local queue, taken, alive, bell, first = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local consumer, wanted, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local longest, prefix, ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 
@@ -22,7 +22,7 @@ redis.call('PEXPIRE', alive, ttl)
 
 local reply = {last and now - tonumber(last) or -1}
 for i = 1, wanted do
-    local message = redis.call('LPOP', queue)
+    local message = redis.call('LPOP', first) or redis.call('LPOP', queue)
     if not message then
         redis.call('DEL', bell)
         break
