@@ -1,6 +1,7 @@
 """What the stages of one worker process share: opened on its event loop at boot, closed after its last stage."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,14 +11,20 @@ from jobs.recorder import LedgerRecorder
 from jobs.store.database import Pool
 
 
+async def nobody_waits() -> bool:
+    """Say no: the answer of whoever can't see the queue."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """What only mailers have."""
+    """What only mailers have. `others_wait`: whether an organization that has little in flight waits for a worker."""
 
     mailer: Mailer
     limiter: Limiter
     recorder: LedgerRecorder
     composer: Composer
+    others_wait: Callable[[], Awaitable[bool]] = nobody_waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

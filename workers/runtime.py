@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import redis.asyncio
@@ -76,7 +77,7 @@ class Runtime:
             pool = await open_pool(self.settings.database_url.get_secret_value(), size=station.threads + 3)
             stack.push_async_callback(close_pool, pool)
             self._pool, self._loop = pool, asyncio.get_running_loop()
-            mail = await stack.enter_async_context(self._open_mail(pool)) if NOTIFY_QUEUE in station.queues else None
+            mail = await stack.enter_async_context(self._open_mail(pool, broker)) if NOTIFY_QUEUE in station.queues else None
             lease = timedelta(seconds=self.settings.lease_seconds)
             opened = Resources(pool=pool, holder=station.name, mail=mail, lease=lease, draining=broker.drain)
             resources.provide(opened)
@@ -91,14 +92,20 @@ class Runtime:
         log.info("worker_stopped", worker=station.name)
 
     @asynccontextmanager
-    async def _open_mail(self, pool: Pool) -> AsyncIterator[Mail]:
+    async def _open_mail(self, pool: Pool, broker: PortcullisBroker) -> AsyncIterator[Mail]:
         client = redis.asyncio.Redis.from_url(self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=3)
         mailer = PooledMailer.from_settings(self.settings)
         recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
         recording = asyncio.create_task(recorder.run())
         try:
             limiter = RedisLimiter.from_settings(client, self.settings)
-            yield Mail(mailer=mailer, limiter=limiter, recorder=recorder, composer=compose_for(self.settings))
+            yield Mail(
+                mailer=mailer,
+                limiter=limiter,
+                recorder=recorder,
+                composer=compose_for(self.settings),
+                others_wait=partial(broker.has_urgent, NOTIFY_QUEUE),
+            )
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(recorder.drain(), DRAIN_SECONDS)

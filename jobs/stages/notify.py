@@ -121,7 +121,7 @@ def _mail(resources: Resources) -> Mail:
 
 
 async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
-    """Send wave after wave until nothing is due, a limit or the relay says wait, or the slice is over."""
+    """Send wave after wave until nothing is due, a limit or the relay says wait, the slice is over, or somebody else should have a turn."""
     clock = asyncio.get_running_loop().time
     end = clock() + SLICE_SECONDS
     letters = deferred = 0
@@ -139,7 +139,7 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         if leave.wait_seconds and wave.letters < WORTH_STAYING:
             return replace(_away(leave, letters), deferred=deferred)
         was_last = wave.letters < WAVE if leave.members is None else not wave.letters
-        if was_last or clock() > end:
+        if was_last or clock() > end or await mail.others_wait():
             return Turn(letters=letters, deferred=deferred)
         if leave.wait_seconds:
             await asyncio.sleep(STAY_SECONDS)

@@ -571,3 +571,23 @@ async def test_an_enforcer_that_gets_a_hint_for_letters_puts_it_aside_with_a_rea
     assert "this process has no mailer" in (await world.batches(run, "notice"))[0]["error"]
     assert isinstance(world.db, asyncpg.Connection)
     await world.run_to_end(run)
+
+
+@pytest.mark.survives("a small organization beside a large one", "I9")
+async def test_a_batch_makes_room_after_a_wave_when_somebody_with_little_in_flight_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify_stage, "WAVE", 3)
+    run, hint = await enforced(world, await an_organization(world.db, members=10))
+    answers = iter([True, False, False])
+
+    async def others_wait() -> bool:
+        return next(answers)
+
+    assert world.resources.mail is not None
+    await world.hand_over(hint, resources=replace(world.resources, mail=replace(world.resources.mail, others_wait=others_wait)))
+    assert len(world.relay.accepted) == 3
+    again = next(other for other in await world.look() if other.batch == hint.batch)
+    await world.hand_over(again)
+    assert len(world.relay.accepted) > 3
+    await world.run_to_end(run)

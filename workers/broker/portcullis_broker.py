@@ -121,6 +121,13 @@ class PortcullisBroker(Broker):
         """`enqueue_many` for asyncio: the calling loop goes on while a thread talks to Redis."""
         await asyncio.to_thread(self.enqueue_many, messages, first=first)
 
+    async def has_urgent(self, queue_name: str) -> bool:
+        """Say whether something waits that was published to go first; while Redis is away nothing is known to."""
+        try:
+            return await asyncio.to_thread(self._find(queue_name).redis.has_first)
+        except redis.RedisError:
+            return False
+
     def depth(self, queue_name: str) -> Depth:
         """Count what a queue holds; for metrics and people. Raises `ConnectionClosed`."""
         with as_closed_connection():

@@ -130,6 +130,10 @@ class RedisQueue:
             waiting, first, *taken = pipeline.execute()
         return Depth(waiting=waiting + first, taken=sum(taken), consumers=len(consumers))
 
+    def has_first(self) -> bool:
+        """Say whether something waits that goes first."""
+        return bool(self._client.llen(self._first))
+
     def flush(self) -> None:
         """Drop what waits. What is taken is left to its consumers."""
         self._client.delete(self._waiting, self._first, self._bell)
