@@ -31,9 +31,17 @@ class Shelf(StrEnum):
     TOTP = "totp"
     PENDING = "pending"
     RECOVERY = "recovery"
+    OPERATOR = "operator"
+    INVITED = "invited"
 
 
-KINDS = {Shelf.TOTP: Kind.TOTP, Shelf.PENDING: Kind.TOTP, Shelf.RECOVERY: Kind.RECOVERY}
+KINDS = {
+    Shelf.TOTP: Kind.TOTP,
+    Shelf.PENDING: Kind.TOTP,
+    Shelf.RECOVERY: Kind.RECOVERY,
+    Shelf.OPERATOR: Kind.OPERATOR,
+    Shelf.INVITED: Kind.OPERATOR,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,9 +22,10 @@ class Kind(StrEnum):
 
     TOTP = "totp"
     RECOVERY = "recovery"
+    OPERATOR = "operator"
 
 
-PURPOSES = {Kind.TOTP: Purpose.SECRETS, Kind.RECOVERY: Purpose.RECOVERY_CODES}
+PURPOSES = {Kind.TOTP: Purpose.SECRETS, Kind.RECOVERY: Purpose.RECOVERY_CODES, Kind.OPERATOR: Purpose.SECRETS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 -- Replace ciphertexts by the same secrets under the current key; one that changed meanwhile is left alone.
 --
--- $1  text     'totp', 'pending' or 'recovery'
--- $2  uuid[]   factors or sets
+-- $1  text     'totp', 'pending', 'recovery', 'operator' or 'invited'
+-- $2  uuid[]   factors, sets or operators
 -- $3  bytea[]  ciphertexts before
 -- $4  text     key id after
 -- $5  bytea[]  ciphertexts after
@@ -19,5 +19,14 @@ WITH given AS (
     UPDATE portcullis.recovery_set s SET key_id = $4, secret = g.after FROM given g
     WHERE $1 = 'recovery' AND s.set_id = g.item_id AND s.secret = g.before
     RETURNING s.set_id
+), operators AS (
+    UPDATE portcullis.operator o SET key_id = $4, secret = g.after FROM given g
+    WHERE $1 = 'operator' AND o.operator_id = g.item_id AND o.secret = g.before
+    RETURNING o.operator_id
+), invited AS (
+    UPDATE portcullis.operator o SET pending_key_id = $4, pending_secret = g.after FROM given g
+    WHERE $1 = 'invited' AND o.operator_id = g.item_id AND o.pending_secret = g.before
+    RETURNING o.operator_id
 )
-SELECT (SELECT count(*) FROM factors) + (SELECT count(*) FROM begun) + (SELECT count(*) FROM sets) AS secrets
+SELECT (SELECT count(*) FROM factors) + (SELECT count(*) FROM begun) + (SELECT count(*) FROM sets) + (SELECT count(*) FROM operators)
+     + (SELECT count(*) FROM invited) AS secrets
