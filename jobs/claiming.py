@@ -8,10 +8,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from time import perf_counter
 
 import asyncpg
 import structlog
 
+from jobs import instruments, tracing
 from jobs.domain.backoff import full_jitter
 from jobs.errors import Broken, Deferred, Obsolete
 from jobs.failpoints import reach
@@ -41,35 +43,56 @@ async def run_claimed(
         resources.pool, run_id=run_id, batch_id=batch_id, token=token, stages=stages, lease=lease, holder=resources.holder
     )
     if claim is None:
+        instruments.OUTDATED_HINTS.inc()
         log.debug("hint_outdated", run=run_id, batch=batch_id, token=token)
         return
     reach("after_claim")
     with structlog.contextvars.bound_contextvars(run=run_id, batch=batch_id, stage=str(claim.stage), attempt=claim.attempts):
-        await _do(resources, claim, work)
+        await _measured(resources, claim, work)
 
 
-async def _do(resources: Resources, claim: Claim, work: Work) -> None:
+async def _measured(resources: Resources, claim: Claim, work: Work) -> None:
+    """Do it, and count how it ended and how long it took."""
+    began, ending = perf_counter(), "cut_off"
     try:
-        await work(resources, claim)
+        ending = await _do(resources, claim, work)
+    finally:
+        instruments.BATCHES.labels(claim.stage, ending).inc()
+        instruments.BATCH_SECONDS.labels(claim.stage).observe(perf_counter() - began)
+
+
+async def _do(resources: Resources, claim: Claim, work: Work) -> str:
+    """Return how it ended, in one of the words of `instruments.ENDINGS`."""
+    ending = "done"
+    try:
+        with tracing.batch(claim):
+            await work(resources, claim)
     except Obsolete:
+        ending = "obsolete"
         log.info("batch_obsolete")
         await batches.let_go(resources.pool, claim)
     except Deferred as deferred:
+        ending = "deferred"
         await batches.release(resources.pool, claim, seconds=deferred.seconds, is_attempt=False, error=deferred.reason)
     except Broken as broken:
+        ending = "broken"
         log.error("batch_broken", reason=broken.reason)  # noqa: TRY400 -- the reason says it all
         await batches.bury(resources.pool, claim, broken.reason)
     except asyncio.CancelledError:
         await asyncio.shield(batches.release(resources.pool, claim, seconds=0, is_attempt=False))
         raise
     except (TimeoutError, asyncpg.QueryCanceledError) as slowness:
+        ending = "slow"
         # Not weather: a batch that is always too slow would otherwise be tried for ever.
         await _try_again(resources, claim, slowness, is_attempt=True)
     except WEATHER as weather:
+        ending = "weather"
         await _try_again(resources, claim, weather, is_attempt=False)
     except Exception as fault:
+        ending = "failed"
         log.exception("batch_failed")
         await _try_again(resources, claim, fault, is_attempt=True)
+    return ending
 
 
 async def _try_again(resources: Resources, claim: Claim, error: BaseException, *, is_attempt: bool) -> None:

@@ -6,6 +6,7 @@ of `CAPACITY`, when a wave has all of its own, or when `SECONDS` have passed; an
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import cast
 
 import structlog
 
+from jobs import instruments
 from jobs.domain.backoff import full_jitter
 from jobs.domain.letters import LetterState
 from jobs.domain.outcomes import Outcome, Scope, settle
@@ -69,6 +71,7 @@ class LedgerRecorder:
         self._capacity = capacity
         self._seconds = seconds
         self._waiting: list[tuple[Wave, Settled]] = []
+        self._replies: dict[tuple[Scope, str, int | None], int] = {}
         self._in_writing = 0
         self._begun = asyncio.Event()
         self._enough = asyncio.Event()
@@ -88,6 +91,8 @@ class LedgerRecorder:
     def record(self, envelope: Envelope, receipt: Receipt) -> None:
         """Take one receipt from the mailer."""
         reference = cast("Reference", envelope.reference)
+        reply = (receipt.scope, receipt.stage, receipt.code)
+        self._replies[reply] = self._replies.get(reply, 0) + 1
         wave, letter = reference.wave, reference.letter
         words = None if receipt.scope is Scope.ACCEPTED else _words(envelope, receipt)
         if receipt.scope is Scope.MESSAGE and words:
@@ -134,12 +139,14 @@ class LedgerRecorder:
 
     async def _flush(self) -> None:
         taken, self._waiting = self._waiting, []
+        replies, self._replies = self._replies, {}
         self._in_writing = len(taken)
         self._begun.clear()
         self._enough.clear()
         reach("before_flush")
         await self._write_through(taken)
         reach("after_flush")
+        _count(taken, replies)
         self._in_writing = 0
         if self.uncommitted < self._capacity:  # what nobody may send is taken without asking for room
             self._has_room.set()
@@ -156,6 +163,7 @@ class LedgerRecorder:
                 await self._write([settled for _, settled in taken])
             except WEATHER as weather:
                 attempt += 1
+                instruments.UNRECORDED_FLUSHES.inc()
                 log.warning("letters_unrecorded", letters=len(taken), attempt=attempt, error=type(weather).__name__)
                 await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
             except Exception:
@@ -172,6 +180,13 @@ class LedgerRecorder:
             return
         for one in taken:
             await self._write_through([one])
+
+
+def _count(taken: Sequence[tuple[Wave, Settled]], replies: dict[tuple[Scope, str, int | None], int]) -> None:
+    """Count what was written. A letter that had no reply, because it could not be sent, has an outcome all the same."""
+    instruments.count_replies(replies)
+    for state, letters in Counter(settled.outcome.state for _, settled in taken).items():
+        instruments.LETTERS.labels(state).inc(letters)
 
 
 def _words(envelope: Envelope, receipt: Receipt) -> str:

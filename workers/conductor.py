@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 import asyncpg
 import structlog
 
+from jobs import instruments
 from jobs.failpoints import reach
-from jobs.routing import hint
+from jobs.routing import ACTORS, hint
 from jobs.store import hints
 from jobs.store.database import WEATHER, Connection, Pool, close_pool, open_pool
 from jobs.store.hints import Due
@@ -79,6 +80,7 @@ class Conductor:
                 found = await self.look()
                 await asyncio.sleep(GATHER_SECONDS)
             except WEATHER as weather:
+                instruments.LOOK_FAILURES.inc()
                 log.warning("look_failed", error=type(weather).__name__)
                 found = 0
                 await asyncio.sleep(0.5)
@@ -92,6 +94,10 @@ class Conductor:
         """Publish what is due, if this conductor leads; returns how many hints."""
         if not await self._leads():
             return 0
+        with instruments.LOOK_SECONDS.time():
+            return await self._look()
+
+    async def _look(self) -> int:
         await self._do_chores()
         due = await hints.choose(self._pool, window=WINDOW, patience=PATIENCE, limit=HINTS_PER_LOOK)
         if due:
@@ -120,7 +126,9 @@ class Conductor:
                 if messages := [_message(one) for one in due if one.goes_first is first]:
                     await self._publisher.publish(messages, first=first)
             reach("after_publish")
+            _count(due)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the hints are due again at the next look
+            instruments.UNPUBLISHED_HINTS.inc(len(due))
             log.warning("hints_unpublished", hints=len(due), error=type(error).__name__)
             await hints.unhint(self._pool, due)
             await asyncio.sleep(0.5)
@@ -130,8 +138,10 @@ class Conductor:
         if now >= self._chores_at:
             self._chores_at = now + SCAN_SECONDS
             for buried in await hints.bury(self._pool):
+                instruments.BURIED.labels(buried.stage).inc()
                 log.error("batch_buried", run=buried.run_id, batch=buried.batch_id, stage=buried.stage, error=buried.error)
             for run in await hints.close_runs(self._pool):
+                instruments.RUNS_CLOSED.inc()
                 log.info("run_closed", run=run)
         if now >= self._forget_at:
             self._forget_at = now + FORGET_SECONDS
@@ -140,6 +150,14 @@ class Conductor:
 
 def _message(one: Due) -> "dramatiq.Message[object]":
     return hint(one.stage, run=one.run_id, batch=one.batch_id, token=one.token)
+
+
+def _count(due: list[Due]) -> None:
+    for one in due:
+        queue, _ = ACTORS[one.stage]
+        instruments.HINTS.labels(queue).inc()
+        instruments.REPEATED_HINTS.labels(queue).inc(one.hints > 1)
+        instruments.LEASE_EXPIRIES.labels(queue).inc(one.was_held)
 
 
 async def listen(url: str, conductor: Conductor) -> None:

@@ -10,6 +10,8 @@ import asyncio
 
 import structlog
 
+from jobs import instruments
+from jobs.domain.verdicts import Verdict
 from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import runs
@@ -29,7 +31,14 @@ async def enforce(resources: Resources, claim: Claim) -> None:
     async with asyncio.timeout(resources.lease.total_seconds() * 0.8):
         enforced = await _enforce(resources, claim)
     reach("after_enforce")
+    _count(enforced)
     log.info("batch_enforced", members=enforced.members, unprotected=enforced.unprotected, sessions_ended=enforced.sessions_ended)
+
+
+def _count(enforced: Enforced) -> None:
+    for verdict in Verdict:
+        instruments.MEMBERS_JUDGED.labels(verdict).inc(getattr(enforced, verdict))
+    instruments.SESSIONS_ENDED.inc(enforced.sessions_ended)
 
 
 async def _enforce(resources: Resources, claim: Claim) -> Enforced:

@@ -21,7 +21,8 @@ FORGET = statement("forget_requests")
 class Due:
     """A batch to publish a hint for. `place`: the how-manieth of its organization in this round.
 
-    `goes_first`: its organization has little in flight, so it needn't wait behind the batches of one that has much.
+    `goes_first`: its organization has little in flight, so it needn't wait behind the batches of one that has much. `hints`: how many
+    were published for it since somebody had it, this one too. `was_held`: a worker had it and fell silent.
     """
 
     run_id: int
@@ -30,6 +31,8 @@ class Due:
     stage: Stage
     place: int
     goes_first: bool
+    hints: int = 1
+    was_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ WITH windows AS MATERIALIZED (
     SELECT c.batch_id, c.place, c.place <= c.half AS goes_first FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
 ), ours AS MATERIALIZED (
     -- What somebody works on at this moment is passed over: a look neither waits for a batch nor gets into a deadlock with a lift.
-    SELECT b.batch_id, c.place, c.goes_first
+    SELECT b.batch_id, c.place, c.goes_first, b.leased_until IS NOT NULL AS was_held
     FROM chosen c
     JOIN portcullis.batch b ON b.batch_id = c.batch_id
     WHERE b.state = 'open' AND (b.leased_until IS NULL OR b.leased_until < now())
@@ -54,4 +54,4 @@ UPDATE portcullis.batch b
 SET hinted_at = now(), hints = b.hints + 1, leased_until = NULL
 FROM ours c
 WHERE b.batch_id = c.batch_id
-RETURNING b.run_id, b.batch_id, b.token, b.stage, c.place, c.goes_first
+RETURNING b.run_id, b.batch_id, b.token, b.stage, c.place, c.goes_first, b.hints, c.was_held
