@@ -45,6 +45,8 @@ class Outcome:
     seconds: float = 0.0
     attempts: int = 0
     doubts: int = 0
+    suppresses: bool = False
+    """Whether the address goes onto the suppression list."""
 
 
 def settle(  # noqa: PLR0911 -- a table, one line an answer
@@ -55,7 +57,7 @@ def settle(  # noqa: PLR0911 -- a table, one line an answer
         case Scope.ACCEPTED:
             return Outcome(state=LetterState.ACCEPTED, relay_id=relay_id)
         case Scope.RECIPIENT:
-            return Outcome(state=LetterState.REFUSED, reason=words)
+            return Outcome(state=LetterState.REFUSED, reason=words, suppresses=True)
         case Scope.RECIPIENT_FOR_NOW:
             return _deferral(attempts + 1, luck, words)
         case Scope.MESSAGE:

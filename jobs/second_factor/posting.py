@@ -151,7 +151,7 @@ def _change(owed: Owed) -> Change:
 
 async def _record(db: Database, taken: Sequence[tuple[Owed, Outcome]]) -> None:
     for owed, outcome in taken:
-        said = (outcome.state, outcome.reason, outcome.relay_id, outcome.seconds, outcome.attempts, outcome.doubts)
+        said = (outcome.state, outcome.reason, outcome.relay_id, outcome.seconds, outcome.attempts, outcome.doubts, outcome.suppresses)
         state = await _write_through(db, owed, said)
         log.info("factor_letter_settled", letter=owed.letter_id, kind=str(owed.letter), state=state)
 

@@ -177,6 +177,7 @@ async def _record(db: Database, settled: Sequence[Settled]) -> int:
         [letter.outcome.seconds for letter in settled],
         [letter.outcome.attempts for letter in settled],
         [letter.outcome.doubts for letter in settled],
+        [letter.outcome.suppresses for letter in settled],
     )
     return sum(row["letters"] for row in rows)
 

@@ -1,6 +1,9 @@
 -- Claim the next letters about members' second factors: freeze whom each goes to and what it names, and commit `sending` before the first
 -- byte leaves. Whoever belongs to no organization can't be written to: the directory has no address of theirs.
 --
+-- They are alarms, and few: an address that refused letters is tried all the same, or whoever gets it onto the list could silence them.
+-- What people put on the list is obeyed: it may be a stranger's.
+--
 -- $1  integer   letters at most
 -- $2  interval  lease
 WITH due AS MATERIALIZED (
@@ -24,13 +27,19 @@ WITH due AS MATERIALIZED (
     LEFT JOIN directory.organization o ON o.organization_id = m.organization_id
     LEFT JOIN LATERAL (
         SELECT a.display_name FROM directory.member a WHERE a.organization_id = m.organization_id AND a.user_id = d.done_by LIMIT 1) admin ON true
+), listed AS MATERIALIZED (
+    SELECT s.address FROM portcullis.suppressed((SELECT array_agg(a.frozen ->> 'address') FROM addressed a), true) AS s (address)
+), sorted AS (
+    SELECT a.*, coalesce(portcullis.address_key(a.frozen ->> 'address') IN (SELECT l.address FROM listed l), false) AS is_suppressed
+    FROM addressed a
 )
 UPDATE portcullis.factor_letter l
-SET state = CASE WHEN l.frozen IS NULL AND NOT a.is_member THEN 'suppressed' ELSE 'sending' END,
-    reason = CASE WHEN l.frozen IS NULL AND NOT a.is_member THEN 'left' ELSE l.reason END,
+SET state = CASE WHEN l.frozen IS NULL AND (NOT a.is_member OR a.is_suppressed) THEN 'suppressed' ELSE 'sending' END,
+    reason = CASE WHEN l.frozen IS NULL AND NOT a.is_member THEN 'left'
+                  WHEN l.frozen IS NULL AND a.is_suppressed THEN 'address_suppressed' ELSE l.reason END,
     frozen = CASE WHEN l.frozen IS NULL AND a.is_member THEN a.frozen ELSE l.frozen END,
     token = l.token + 1, leased_until = clock_timestamp() + $2::interval, changed_at = now()
-FROM addressed a
+FROM sorted a
 WHERE l.letter_id = a.letter_id
 RETURNING l.letter_id, l.user_id, l.letter, l.happened_at, l.facts::text AS facts, l.frozen::text AS frozen, l.state, l.token, l.attempts,
           l.doubts

@@ -1,5 +1,6 @@
 -- Claim the next letters of a batch: decide which letter each one is, freeze that and whom it goes to, and commit `sending` before
--- the first byte leaves. Whoever needs no letter any more is suppressed here; nothing of it is frozen, for they may come back.
+-- the first byte leaves. Whoever needs no letter any more, or has an address that is not written to, is suppressed here; nothing of it
+-- is frozen, for they may come back.
 --
 -- $1   bigint                      batch
 -- $2   bigint                      token of the claim
@@ -38,16 +39,21 @@ WITH held AS MATERIALIZED (
     FROM due
     CROSS JOIN held h
     LEFT JOIN directory.member m ON m.organization_id = $5::portcullis.organization_id AND m.user_id = due.member_id
+), listed AS MATERIALIZED (
+    -- The report goes to the one person who must know: nothing but people's own word holds it back.
+    SELECT s.address
+    FROM portcullis.suppressed((SELECT array_agg(j.email) FROM judged j WHERE j.is_new), $4 = 'report') AS s (address)
 ), sorted AS (
     -- A reminder is for those alone whom the requirement would hit.
-    SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive' OR ($4 IN ('week', 'day') AND j.verdict <> 'unprotected'))
-               AS is_spared
+    SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive' OR ($4 IN ('week', 'day') AND j.verdict <> 'unprotected')
+                              OR coalesce(portcullis.address_key(j.email) IN (SELECT l.address FROM listed l), false)) AS is_spared
     FROM judged j
 ), marked AS (
     UPDATE portcullis.delivery d
     SET state = CASE WHEN j.is_spared THEN 'suppressed' ELSE 'sending' END,
         reason = CASE WHEN NOT j.is_new THEN d.reason WHEN j.is_spared THEN
-                     CASE WHEN NOT j.is_member THEN 'left' WHEN j.verdict = 'inactive' THEN 'inactive' ELSE 'complies' END END,
+                     CASE WHEN NOT j.is_member THEN 'left' WHEN j.verdict = 'inactive' THEN 'inactive'
+                          WHEN $4 IN ('week', 'day') AND j.verdict <> 'unprotected' THEN 'complies' ELSE 'address_suppressed' END END,
         letter = CASE WHEN j.is_spared THEN d.letter ELSE coalesce(d.letter, portcullis.letter_for(j.verdict)) END,
         recipient = CASE WHEN j.is_new THEN j.email ELSE d.recipient END,
         display_name = CASE WHEN j.is_new THEN left(j.display_name, 200) ELSE d.display_name END,

@@ -11,13 +11,14 @@
 -- $9   double precision[]      seconds until it is due again
 -- $10  smallint[]              attempts to add
 -- $11  smallint[]              doubts to add
+-- $12  boolean[]               whether the address is not to be written to again
 --
 -- Letters whose claim is stale are left alone. What would be owed again is cancelled where its batch was. One row a batch, with the
 -- number of letters; a row of the ledger that somebody moved at this moment was passed over: call again while letters are missing.
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::portcullis.member_id[], $6::text[], $7::text[],
-                         $8::text[], $9::double precision[], $10::smallint[], $11::smallint[])
-        AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts)
+                         $8::text[], $9::double precision[], $10::smallint[], $11::smallint[], $12::boolean[])
+        AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts, suppresses)
 ), held AS MATERIALIZED (
     SELECT b.batch_id, b.token, b.state = 'cancelled' AS is_cancelled
     FROM portcullis.batch b
@@ -41,7 +42,13 @@ WITH given AS MATERIALIZED (
     FROM found g
     -- The state once more, because PostgreSQL follows a row that was moved: until late in 2025 it did not look at the place again.
     WHERE d.ctid = g.place AND d.batch_id = g.batch_id AND d.state = 'sending'
-    RETURNING d.batch_id, d.state
+    RETURNING d.run_id, d.batch_id, d.state, d.recipient, d.reason, g.suppresses
+), listed AS MATERIALIZED (
+    SELECT portcullis.suppress(array_agg(m.recipient), 'refused', array_agg(m.reason), array_agg(m.run_id), array_agg(m.organization_id))
+               AS addresses
+    FROM (SELECT v.*, (SELECT r.organization_id FROM portcullis.run r WHERE r.run_id = v.run_id) AS organization_id
+          FROM moved v WHERE v.suppresses OFFSET 0) m
+    HAVING count(*) > 0
 ), counted AS (
     SELECT batch_id, count(*) AS letters,
            count(*) FILTER (WHERE state = 'owed') AS owed,
@@ -60,5 +67,6 @@ SET sending = b.sending - c.letters, owed = b.owed + c.owed, deferred = b.deferr
     attempts = CASE WHEN c.letters > c.owed THEN 0 ELSE b.attempts END,
     last_letter_at = CASE WHEN c.accepted > 0 THEN clock_timestamp() ELSE b.last_letter_at END
 FROM counted c
+LEFT JOIN listed l ON true
 WHERE b.batch_id = c.batch_id
-RETURNING b.batch_id, c.letters
+RETURNING b.batch_id, c.letters, l.addresses  -- asked for, or nothing would be put on the list
