@@ -30,7 +30,7 @@ WITH due AS MATERIALIZED (
 ), listed AS MATERIALIZED (
     SELECT s.address FROM portcullis.suppressed((SELECT array_agg(a.frozen ->> 'address') FROM addressed a), true) AS s (address)
 ), sorted AS (
-    SELECT a.*, coalesce(portcullis.address_key(a.frozen ->> 'address') IN (SELECT l.address FROM listed l), false) AS is_suppressed
+    SELECT a.*, coalesce(portcullis.address_key(a.frozen ->> 'address') COLLATE "C" IN (SELECT l.address FROM listed l), false) AS is_suppressed
     FROM addressed a
 )
 UPDATE portcullis.factor_letter l

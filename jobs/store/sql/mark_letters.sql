@@ -46,7 +46,7 @@ WITH held AS MATERIALIZED (
 ), sorted AS (
     -- A reminder is for those alone whom the requirement would hit.
     SELECT j.*, j.is_new AND (NOT j.is_member OR j.verdict = 'inactive' OR ($4 IN ('week', 'day') AND j.verdict <> 'unprotected')
-                              OR coalesce(portcullis.address_key(j.email) IN (SELECT l.address FROM listed l), false)) AS is_spared
+                              OR coalesce(portcullis.address_key(j.email) COLLATE "C" IN (SELECT l.address FROM listed l), false)) AS is_spared
     FROM judged j
 ), marked AS (
     UPDATE portcullis.delivery d

@@ -14,7 +14,7 @@ AS $$ SELECT lower(btrim(address)) $$;
 -- The first two end after half a year: long enough not to be known as a sender that keeps writing to dead mailboxes, short enough that
 -- a mailbox that was opened again is found by itself.
 CREATE TABLE portcullis.suppression (
-    address         text PRIMARY KEY CHECK (address <> ''),
+    address         text COLLATE "C" PRIMARY KEY CHECK (address <> ''),
     source          text NOT NULL CHECK (source IN ('refused', 'bounce', 'operator')),
     reason          text NOT NULL,
     run_id          bigint,
@@ -40,7 +40,7 @@ BEGIN
         FROM unnest(suppressed.addresses) AS a (address)
         CROSS JOIN LATERAL (
             SELECT s.address FROM portcullis.suppression s
-            WHERE s.address = portcullis.address_key(a.address) AND (s.expires_at IS NULL OR s.expires_at > now())
+            WHERE s.address = portcullis.address_key(a.address) COLLATE "C" AND (s.expires_at IS NULL OR s.expires_at > now())
               AND (s.source = 'operator' OR NOT suppressed.by_operators)
             LIMIT 1) found;
 END
@@ -55,7 +55,8 @@ LANGUAGE sql VOLATILE
 AS $$
     WITH listed AS (
         INSERT INTO portcullis.suppression AS s (address, source, reason, run_id, organization_id)
-        SELECT DISTINCT ON (1) portcullis.address_key(g.address), suppress.source, coalesce(left(g.reason, 200), ''), g.run_id, g.organization_id
+        SELECT DISTINCT ON (1) portcullis.address_key(g.address) COLLATE "C", suppress.source, coalesce(left(g.reason, 200), ''),
+               g.run_id, g.organization_id
         FROM unnest(addresses, reasons, run_ids, organization_ids) AS g (address, reason, run_id, organization_id)
         WHERE portcullis.address_key(g.address) <> ''
         ORDER BY 1
