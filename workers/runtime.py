@@ -28,7 +28,7 @@ from jobs.second_factor.posting import post_for_ever
 from jobs.store import deliveries, workers
 from jobs.store.database import WEATHER, Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
-from workers.mailer import PooledMailer, RedisLimiter
+from workers.mailer import PooledMailer, RedisLimiter, follow_orders
 from workers.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -97,8 +97,9 @@ class Runtime:
         mailer = PooledMailer.from_settings(self.settings)
         recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
         recording = asyncio.create_task(recorder.run())
+        limiter = RedisLimiter.from_settings(client, self.settings)
+        following = asyncio.create_task(follow_orders(pool, limiter))
         try:
-            limiter = RedisLimiter.from_settings(client, self.settings)
             yield Mail(
                 mailer=mailer,
                 limiter=limiter,
@@ -109,6 +110,7 @@ class Runtime:
         finally:
             with suppress(TimeoutError):
                 await asyncio.wait_for(recorder.drain(), DRAIN_SECONDS)
+            await _end(following)
             await _end(recording)
             await mailer.aclose()
             await client.aclose()

@@ -143,7 +143,7 @@ def _fits_letters(word: str) -> AfterValidator:
 
 PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _is_url("redis", "rediss", "unix")]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -2,13 +2,15 @@
 --
 -- KEYS  relay, organization, the day's quota, the contended domains, then each recipient domain
 -- ARGV  relay rate, organization rate, domain rate (letters/s, 0: off), quota (letters in 24 h, 0: off), organization,
---       now (microseconds, 0: the server's clock), then the letters wanted for each domain
+--       now (microseconds, 0: the server's clock), then the letters wanted for each domain, then, if any domain has one of its own, the
+--       rate of each domain
 -- Returns the letters granted for each domain, then the microseconds until more may leave (0: nothing was held back), then 1 if only
 -- domains held letters back, so that letters to others may leave meanwhile.
 --
 -- A rate is a GCRA: one number, the theoretical arrival time (TAT) of the next letter. Its burst is one second's worth, at least one
--- letter. Relay and domain are shared: whoever they held back contends for them until satisfied, or not back within 2 s, and of n
--- contenders each gets 1/n. Every key lives only as long as it says something.
+-- letter. A rate may change between two calls: a TAT further away than the present burst is brought back. Relay and domain are
+-- shared: whoever they held back contends for them until satisfied, or not back within 2 s, and of n contenders each gets 1/n. Every
+-- key lives only as long as it says something.
 
 local DAY, SLOT, STOP_AT = 86400000000, 900000000, 0.95
 local CONTENDS, PATIENCE = 2000000, 100000
@@ -25,8 +27,12 @@ end
 
 local function rate_limit(key, rate, tat)
   local gap = 1000000 / rate
-  tat = math.max(tonumber(tat or redis.call('GET', key) or 0), now)
   local burst = math.max(1, rate) * gap
+  tat = math.max(tonumber(tat or redis.call('GET', key) or 0), now)
+  if tat > now + burst then
+    tat = now + burst
+    redis.call('SET', key, string.format('%.3f', tat), 'PX', ttl(burst))
+  end
   return {key = key, gap = gap, tat = tat, burst = burst, left = math.floor((burst - (tat - now)) / gap + 0.000001)}
 end
 
@@ -130,7 +136,10 @@ local function spend_quota(quota, letters)
 end
 
 -- What limits all domains together.
-local relay_rate, organization_rate, domain_rate = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local relay_rate, organization_rate = tonumber(ARGV[1]), tonumber(ARGV[2])
+local domains = #KEYS - HEAD
+local own_rates = #ARGV > 6 + domains
+local limits_domains = own_rates or tonumber(ARGV[3]) > 0
 local everywhere, relay, quota = {}, nil, nil
 if relay_rate > 0 then
   relay = shared(KEYS[1], relay_rate)
@@ -144,16 +153,17 @@ end
 
 -- Small demands first: a domain of one letter is not behind one of five hundred.
 local order, wanted = {}, {}
-for i = 1, #KEYS - HEAD do
+for i = 1, domains do
   order[i], wanted[i] = i, tonumber(ARGV[6 + i])
 end
 table.sort(order, function(a, b) return wanted[a] < wanted[b] or (wanted[a] == wanted[b] and a < b) end)
 
 local remaining, total, missing, domain_wait = left(everywhere), 0, 0, math.huge
 local answer, tats, contended = {}, {}, {}
-if domain_rate > 0 then tats, contended = domain_tats(), contended_domains() end
+if limits_domains then tats, contended = domain_tats(), contended_domains() end
 for _, i in ipairs(order) do
   local key = KEYS[HEAD + i]
+  local domain_rate = tonumber(ARGV[own_rates and 6 + domains + i or 3])
   local domain = domain_rate > 0 and shared(key, domain_rate, tats[i] or 0, not contended[key]) or {limits = {}}
   local possible = left(domain.limits)
   local granted = math.min(wanted[i], possible, remaining)
