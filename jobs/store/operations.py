@@ -122,7 +122,7 @@ async def list_dead(db: Database, run_id: int | None, *, limit: int) -> list[Dea
 
 async def replay(db: Database, *, batch_id: int | None = None, run_id: int | None = None, reason: str) -> list[int]:
     """Open dead batches again, one or those of a run; returns which. Empty: none is dead, or the run is over."""
-    rows = await db.fetch(REPLAY, batch_id, run_id, reason)
+    rows = await db.fetch(REPLAY, batch_id, run_id, None, reason, 100_000)
     return sorted(row["batch_id"] for row in rows)
 
 

@@ -262,7 +262,7 @@ class World:
 
     async def replay(self, run: int) -> int:
         """Have a run's dead batches tried again; returns how many there were."""
-        return len(await self.pool.fetch(statement("replay_batches"), None, run, "it was mended"))
+        return len(await self.pool.fetch(statement("replay_batches"), None, run, None, "it was mended", 1_000))
 
     async def replay_all(self) -> None:
         """Have every dead batch tried again."""
