@@ -24,6 +24,7 @@ from jobs.letters.message_ids import MessageIds
 from jobs.letters.mould import Gap, Mould, Piece
 from jobs.letters.occasion import Addressee, Change, Composed, Occasion, Totals
 from jobs.letters.quoted import quote_value
+from jobs.letters.return_paths import ReturnPaths
 from jobs.letters.templates import environment, render
 from jobs.letters.voice import Voice, voice
 
@@ -39,9 +40,10 @@ class Composer:
     `mail_from` is a mailbox with or without a name. `message_id_key` is the secret behind Message-IDs, `message_id_key_id` its public
     id: both of the run, so that a retry after a rotation repeats the id. `product_name` is what members call the app, by default
     the host of `app_url`. `run_url` is where the report leads, `{run_id}` in it replaced; without it the report names the run only.
+    `bounce_address`: where reports of failed delivery go, each letter's to an address of its own; without it, to `mail_from`.
 
     Raises:
-        ValueError: `mail_from` is no ASCII mailbox, or the key is unfit.
+        ValueError: `mail_from` is no ASCII mailbox, `bounce_address` is unfit, or the key is.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Composer:
         product_name: str | None = None,
         run_url: str | None = None,
         branding: Branding | None = None,
+        bounce_address: str | None = None,
     ) -> None:
         sender_name, self._sender = parseaddr(mail_from)
         _, at, domain = self._sender.rpartition("@")
         if not at or not domain or not self._sender.isascii():
             raise ValueError(f"{mail_from!r} is not a mailbox to send from, such as 'Example Security <security@example.com>'")
         self._from = headers.mailbox(sender_name, self._sender)
+        self._return_paths = ReturnPaths.read(bounce_address) if bounce_address else None
         self._ids = MessageIds(key=message_id_key, key_id=message_id_key_id, domain=domain)
         branding = branding or Branding()
         product = product_name or branding.product_name or urlsplit(app_url).netloc
@@ -105,7 +109,8 @@ class Composer:
                 *_in_text_and_html(recipient),
             )
         )
-        return Composed(sender=self._sender, recipient=recipient, content=content)
+        sender = self._return_paths and self._return_paths.sender(reference, occasion.run_id, addressee.member_id, slot)
+        return Composed(sender=sender or self._sender, recipient=recipient, content=content)
 
     def _keep(self, kind: LetterKind, occasion: Occasion, language: str, named: bool, member_kind: str | None) -> Mould:  # noqa: FBT001 - a cache key
         return self._cast(kind, occasion, voice(language, None, None, None), named=named, member_kind=member_kind)
