@@ -145,6 +145,7 @@ def compose_for(settings: Settings) -> Composer:
         message_id_key=key.secret,
         message_id_key_id=key.id,
         branding=Branding.read(settings.branding_words),
+        bounce_address=settings.bounce_address,
     )
 
 

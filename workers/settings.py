@@ -142,6 +142,13 @@ def _fits_letters(word: str) -> AfterValidator:
 
 
 PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
+def _is_bounce_address(value: str) -> str:
+    from jobs.letters.return_paths import ReturnPaths  # noqa: PLC0415 -- only who sends or reads needs it; others start quicker
+
+    ReturnPaths.read(value)
+    return value
+
+
 RedisUrl = Annotated[SecretStr, _is_url("redis", "rediss", "unix")]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -196,6 +203,12 @@ class RelaySettings(Environment):
         return Relay.parse(self.smtp_url.get_secret_value())
 
 
+class BounceSettings(Environment):
+    """Where reports of failed delivery come back to."""
+
+    bounce_address: Annotated[str | None, AfterValidator(_is_bounce_address)] = Field(default=None, alias="PORTCULLIS_BOUNCE_ADDRESS")
+
+
 class KeySettings(Environment):
     """The key ring."""
 
@@ -229,7 +242,7 @@ class LetterSettings(Environment):
         return {word: value for word in words if (value := getattr(self, word)) is not None}
 
 
-class Settings(LetterSettings, KeySettings, RelaySettings, RedisSettings, DatabaseSettings):
+class Settings(LetterSettings, KeySettings, BounceSettings, RelaySettings, RedisSettings, DatabaseSettings):
     """The whole configuration. Rates are letters per second, 0 means off."""
 
     relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")
