@@ -141,7 +141,6 @@ def _fits_letters(word: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
 def _is_bounce_address(value: str) -> str:
     from jobs.letters.return_paths import ReturnPaths  # noqa: PLC0415 -- only who sends or reads needs it; others start quicker
 
@@ -149,6 +148,7 @@ def _is_bounce_address(value: str) -> str:
     return value
 
 
+PostgresUrl = Annotated[SecretStr, _is_url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _is_url("redis", "rediss", "unix")]
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
