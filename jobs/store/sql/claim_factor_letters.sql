@@ -4,12 +4,15 @@
 -- They are alarms, and few: an address that refused letters is tried all the same, or whoever gets it onto the list could silence them.
 -- What people put on the list is obeyed: it may be a stranger's.
 --
+-- None while all letters, or everything, is paused.
+--
 -- $1  integer   letters at most
 -- $2  interval  lease
 WITH due AS MATERIALIZED (
     SELECT l.letter_id, l.user_id, l.done_by, l.facts
     FROM portcullis.factor_letter l
     WHERE l.state IN ('owed', 'sending', 'deferred') AND l.next_at <= now() AND (l.leased_until IS NULL OR l.leased_until < now())
+      AND NOT portcullis.is_paused(NULL, NULL, 'notify')
     ORDER BY l.next_at, l.letter_id LIMIT $1::integer
     FOR UPDATE SKIP LOCKED
 ), addressed AS MATERIALIZED (

@@ -16,6 +16,7 @@ WITH held AS MATERIALIZED (
     JOIN portcullis.policy p ON p.organization_id = r.organization_id
     WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
       AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
+      AND NOT portcullis.is_paused(r.run_id, r.organization_id, b.queue)
     FOR UPDATE OF b
 ), judged AS MATERIALIZED (
     SELECT m.user_id AS member_id,

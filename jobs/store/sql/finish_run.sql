@@ -4,7 +4,7 @@
 -- $2  bigint  token of the claim
 -- $3  jsonb   totals, as the report will state them
 --
--- No row: the claim is stale, the run is over, or something is open again; nothing was written.
+-- No row: the claim is stale, the run is over or paused, or something is open again; nothing was written.
 WITH held AS MATERIALIZED (
     SELECT b.batch_id, r.run_id, r.requested_by
     FROM portcullis.batch b
@@ -12,8 +12,9 @@ WITH held AS MATERIALIZED (
     JOIN portcullis.policy p ON p.organization_id = r.organization_id
     WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
       AND portcullis.is_wanted(b.stage, r.state, r.epoch, p.required, p.epoch)
+      AND NOT portcullis.is_paused(r.run_id, r.organization_id, b.queue)
       AND NOT EXISTS (SELECT FROM portcullis.batch o
-                      WHERE o.run_id = r.run_id AND o.state IN ('open', 'dead') AND o.stage IN ('plan', 'enforce', 'notice'))
+                      WHERE o.run_id = r.run_id AND o.state IN ('open', 'dead') AND o.stage IN ('plan', 'enforce', 'notice', 'settle'))
     FOR UPDATE OF r, b
 ), closed AS (
     UPDATE portcullis.run r SET state = 'done', finished_at = now(), totals = $3

@@ -36,10 +36,12 @@ WITH windows AS MATERIALIZED (
                    WHERE e.run_id = r.run_id AND e.queue = 'enforce' AND e.stage = 'settle' AND e.state = 'open'))
           AND (o.stage <> 'finish' OR NOT EXISTS (
                    SELECT FROM portcullis.batch e
-                   WHERE e.run_id = r.run_id AND e.state IN ('open', 'dead') AND e.stage IN ('plan', 'enforce', 'notice')))
+                   WHERE e.run_id = r.run_id AND e.state IN ('open', 'dead') AND e.stage IN ('plan', 'enforce', 'notice', 'settle')))
         ORDER BY o.urgency, o.batch_id LIMIT w.size
     ) b
     WHERE r.has_open_batches
+      -- What was cancelled is settled all the same: that ends no session and sends nothing.
+      AND (NOT portcullis.is_paused(r.run_id, r.organization_id, w.queue) OR (r.state = 'cancelled' AND w.queue = 'enforce'))
 ), chosen AS MATERIALIZED (
     SELECT c.batch_id, c.place, c.place <= c.half AS goes_first FROM candidates c WHERE c.is_free ORDER BY c.place, c.batch_id LIMIT $3::integer
 ), ours AS MATERIALIZED (

@@ -7,12 +7,13 @@
 -- $5  boolean                   whether the range after the last boundary is the last one, open at its end
 -- $6  interval                  lease
 --
--- No row: the claim is stale or the run is over, nothing was written.
+-- No row: the claim is stale or the run is over or paused, nothing was written.
 WITH held AS MATERIALIZED (
     SELECT b.batch_id, b.run_id
     FROM portcullis.batch b
     JOIN portcullis.run r ON r.run_id = b.run_id
     WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open' AND r.state = 'running'
+      AND NOT portcullis.is_paused(r.run_id, r.organization_id, b.queue)
     FOR UPDATE OF r, b
 ), ranges AS (
     SELECT bounds.low, lead(bounds.low) OVER (ORDER BY bounds.place) AS high, bounds.place

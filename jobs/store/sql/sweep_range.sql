@@ -7,7 +7,7 @@
 -- $5  integer                     members of the organization that the range may have at most
 --
 -- Returns how many of the given members it covers: ids are compared here and nowhere else, because a text's order is the database's.
--- No row: the claim is stale or the run is over, nothing was written.
+-- No row: the claim is stale or the run is over or paused, nothing was written.
 WITH range AS MATERIALIZED (
     SELECT ($4::portcullis.member_id[])[1] AS low,
            (SELECT m.user_id FROM directory.member m
@@ -20,6 +20,7 @@ WITH range AS MATERIALIZED (
     JOIN portcullis.run r ON r.run_id = b.run_id
     CROSS JOIN range g
     WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open' AND r.state = 'running'
+      AND NOT portcullis.is_paused(r.run_id, r.organization_id, b.queue)
     FOR UPDATE OF b
     RETURNING high
 )
