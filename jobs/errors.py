@@ -2,7 +2,7 @@
 
 
 class Obsolete(Exception):  # noqa: N818 -- named by what happens next, not by what went wrong
-    """No longer wanted: finish quietly. The run was cancelled or superseded, or somebody else holds the claim now."""
+    """No longer wanted: finish quietly. The run was cancelled, superseded or paused, or somebody else holds the claim now."""
 
     def __init__(self, batch_id: int) -> None:
         self.batch_id = batch_id

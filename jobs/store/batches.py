@@ -68,7 +68,7 @@ class Claim:
 async def claim(
     db: Database, *, run_id: int, batch_id: int, token: int, stages: tuple[Stage, ...], lease: timedelta, holder: str
 ) -> Claim | None:
-    """Claim a batch, or return `None`: somebody else has it, it is not due, it is spent, or its run is over."""
+    """Claim a batch, or return `None`: somebody else has it, it is not due, it is spent, its run is over, or it is paused."""
     row = await db.fetchrow(CLAIM, run_id, batch_id, token, list(stages), lease, holder, MAX_ATTEMPTS)
     return None if row is None else Claim(**{**row, "stage": Stage(row["stage"])})
 
@@ -84,7 +84,7 @@ async def renew(db: Database, claim: Claim, lease: timedelta) -> bool:
 
 
 async def let_go(db: Database, claim: Claim) -> None:
-    """Give back the lease of a batch that was cancelled meanwhile; nothing happens if the claim is stale."""
+    """Give back a batch that was cancelled or paused meanwhile, which is no attempt; nothing happens if the claim is stale."""
     await db.execute(LET_GO, claim.batch_id, claim.token)
 
 
