@@ -14,7 +14,9 @@ import pytest
 from jobs.resources import Mail, Resources
 from jobs.second_factor import Origin, confirm, posting, recover, remove, reset, verify
 from jobs.second_factor.posting import post, post_for_ever
+from jobs.store import steering
 from jobs.store.database import Pool, open_pool
+from jobs.store.steering import Order, PauseScope
 from tests.builders import Organization, a_member, an_organization
 from tests.integration.second_factor_parts import KEYS, NOW, Phone, begun, enrolled, no_sessions, shown
 from tests.integration.test_second_factor import COUNTED_BY_PORTCULLIS
@@ -253,3 +255,17 @@ async def test_a_fault_of_the_directory_stops_nothing_for_good(
     await until(lambda: relay.contents)
     resources.draining.set()
     await asyncio.wait_for(posting_task, 5)
+
+
+@pytest.mark.parametrize(("scope", "subject"), [(PauseScope.QUEUE, "notify"), (PauseScope.EVERYTHING, "")])
+async def test_they_wait_while_letters_are_paused(
+    db: asyncpg.Connection, pool: Pool, mail: Mail, relay: Relay, organization: Organization, scope: PauseScope, subject: str
+) -> None:
+    await enrolled(db, (await a_member(db, organization.id)).id)
+    order = Order(actor="ines", via="cli", reason="wrong template")
+    await steering.pause(pool, order, scope, subject)
+    assert await post(pool, mail) == 0
+    assert await states(db) == [("owed", None)]
+    await steering.resume(pool, order, scope, subject)
+    assert await post(pool, mail) == 1
+    assert len(relay.contents) == 1

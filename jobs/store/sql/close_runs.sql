@@ -1,4 +1,4 @@
--- Take runs that are over and have nothing open out of the conductor's sight.
+-- Take runs that are over and have nothing open out of the conductor's sight; a pause of such a run ends with it.
 --
 -- By place, and only where nobody else is at the run: whoever stops it or has a batch of it replayed at this moment opens something that
 -- this statement does not see.
@@ -10,8 +10,12 @@ WITH over AS MATERIALIZED (
 ), free AS MATERIALIZED (
     SELECT r.run_id FROM over o JOIN portcullis.run r ON r.run_id = o.run_id
     FOR NO KEY UPDATE OF r SKIP LOCKED
+), closed AS (
+    UPDATE portcullis.run r SET has_open_batches = false
+    FROM over o JOIN free f ON f.run_id = o.run_id
+    WHERE r.ctid = o.place
+    RETURNING r.run_id
+), ended AS (
+    DELETE FROM portcullis.pause p USING closed c WHERE p.scope = 'run' AND p.subject = c.run_id::text
 )
-UPDATE portcullis.run r SET has_open_batches = false
-FROM over o JOIN free f ON f.run_id = o.run_id
-WHERE r.ctid = o.place
-RETURNING r.run_id
+SELECT c.run_id FROM closed c
