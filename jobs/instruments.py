@@ -17,6 +17,7 @@ from jobs.store.batches import Stage
 REGISTRY: Final = CollectorRegistry()
 
 QUEUES: Final = ("enforce", "notify")
+PROCESSES: Final = ("conductor", "enforcer", "mailer")
 ENDINGS: Final = ("done", "deferred", "obsolete", "broken", "slow", "weather", "failed", "cut_off")
 """How a claim ended: in order; to be done later; no longer wanted; not to be mended by trying again; longer than its lease allows; the
 database or Redis away; an error of ours or the main app's; without a word in the database, because the worker was told to end at once."""
@@ -85,6 +86,8 @@ def _show_from_the_start() -> None:
     for queue in QUEUES:
         for counter in (HINTS, REPEATED_HINTS, LEASE_EXPIRIES):
             counter.labels(queue)
+    for process in PROCESSES:
+        LOOP_LAG.labels(process)
     for verdict in Verdict:
         MEMBERS_JUDGED.labels(verdict)
 

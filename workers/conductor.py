@@ -22,6 +22,8 @@ from jobs.routing import ACTORS, hint
 from jobs.store import hints
 from jobs.store.database import WEATHER, Connection, Pool, close_pool, open_pool
 from jobs.store.hints import Due
+from workers.broker.watchdog import LoopWatchdog
+from workers.metrics.telling import telling
 from workers.settings import Settings
 
 if TYPE_CHECKING:
@@ -188,7 +190,11 @@ async def conduct(settings: Settings, publisher: Publisher) -> None:
         pool = await open_pool(settings.database_url.get_secret_value(), size=2)
         stack.push_async_callback(close_pool, pool)
         conductor = Conductor(pool, publisher)
+        await stack.enter_async_context(telling(pool, process=f"{socket.gethostname()}:{os.getpid()}", kind="conductor"))
         loop = asyncio.get_running_loop()
+        watchdog = LoopWatchdog(loop)
+        watchdog.start()
+        stack.callback(watchdog.stop)
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, conductor.stop)
         listening = asyncio.create_task(listen(settings.direct_database_url, conductor))

@@ -18,7 +18,7 @@ import redis.asyncio
 import structlog
 from dramatiq import Broker, Middleware, Worker
 
-from jobs import resources
+from jobs import instruments, resources
 from jobs.keys import Purpose
 from jobs.letters import Branding, Composer, catalogues
 from jobs.recorder import LedgerRecorder
@@ -29,6 +29,8 @@ from jobs.store import deliveries, workers
 from jobs.store.database import WEATHER, Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
 from workers.mailer import PooledMailer, RedisLimiter, follow_orders
+from workers.metrics.limiting import CountedLimiter
+from workers.metrics.telling import telling
 from workers.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -45,6 +47,11 @@ class Station:
     queues: frozenset[str] = frozenset()
     threads: int = 1
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    @property
+    def kind(self) -> str:
+        """What the Procfile calls such a process."""
+        return "mailer" if NOTIFY_QUEUE in self.queues else "enforcer"
 
 
 class StationMiddleware(Middleware):
@@ -77,6 +84,7 @@ class Runtime:
             pool = await open_pool(self.settings.database_url.get_secret_value(), size=station.threads + 3)
             stack.push_async_callback(close_pool, pool)
             self._pool, self._loop = pool, asyncio.get_running_loop()
+            await stack.enter_async_context(telling(pool, process=station.name, kind=station.kind))
             mail = await stack.enter_async_context(self._open_mail(pool, broker)) if NOTIFY_QUEUE in station.queues else None
             lease = timedelta(seconds=self.settings.lease_seconds)
             opened = Resources(pool=pool, holder=station.name, mail=mail, lease=lease, draining=broker.drain)
@@ -102,7 +110,7 @@ class Runtime:
         try:
             yield Mail(
                 mailer=mailer,
-                limiter=limiter,
+                limiter=CountedLimiter(limiter),
                 recorder=recorder,
                 composer=compose_for(self.settings),
                 others_wait=partial(broker.has_urgent, NOTIFY_QUEUE),
@@ -127,6 +135,7 @@ class Runtime:
             workers.quarantine(self._pool, message.digest, message.queue, message.reason, message.payload), self._loop
         )
         is_new = stored.result(QUARANTINE_SECONDS)
+        instruments.QUARANTINED.labels(message.reason).inc()
         log.warning("message_quarantined", queue=message.queue, reason=str(message.reason), digest=message.digest, is_new=is_new)
 
 

@@ -242,7 +242,35 @@ class LetterSettings(Environment):
         return {word: value for word in words if (value := getattr(self, word)) is not None}
 
 
-class Settings(LetterSettings, KeySettings, BounceSettings, RelaySettings, RedisSettings, DatabaseSettings):
+def _is_listening_address(value: str) -> str:
+    parts = _split(f"//{value}")
+    if not parts.hostname or parts.port is None or parts.path or parts.username is not None:
+        raise ValueError("must be host:port, such as 127.0.0.1:8700")
+    return value
+
+
+class LogSettings(Environment):
+    """How logs are written."""
+
+    log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
+
+
+class MetricsSettings(LogSettings, RedisSettings, DatabaseSettings):
+    """Where metrics are served, and from when on waiting work means that the system isn't ready."""
+
+    metrics_address: Annotated[str, AfterValidator(_is_listening_address)] = Field(
+        default="127.0.0.1:9464", alias="PORTCULLIS_METRICS_ADDRESS"
+    )
+    ready_backlog_seconds: Annotated[float, Field(gt=0)] = Field(default=300, alias="PORTCULLIS_READY_BACKLOG_SECONDS")
+
+    @property
+    def metrics_listens_at(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        parts = _split(f"//{self.metrics_address}")
+        return str(parts.hostname), int(parts.port or 0)
+
+
+class Settings(MetricsSettings, LetterSettings, KeySettings, BounceSettings, RelaySettings, RedisSettings, DatabaseSettings):
     """The whole configuration. Rates are letters per second, 0 means off."""
 
     relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")
@@ -254,8 +282,6 @@ class Settings(LetterSettings, KeySettings, BounceSettings, RelaySettings, Redis
     connections_per_minute: Count = Field(default=100, alias="PORTCULLIS_CONNECTIONS_PER_MINUTE")
 
     lease_seconds: Annotated[float, Field(ge=1, le=60)] = Field(default=60, alias="PORTCULLIS_LEASE_SECONDS")
-
-    log_format: Annotated[str, Field(pattern="^(json|console)$")] = Field(default="json", alias="PORTCULLIS_LOG_FORMAT")
 
 
 def _sentences(fault: Any) -> list[str]:

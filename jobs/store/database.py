@@ -48,15 +48,17 @@ class WorkerConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has
         return ""
 
 
-async def open_pool(url: str, *, size: int) -> Pool:
+async def open_pool(url: str, *, size: int, least: int = 1) -> Pool:
     """Open a pool of at most `size` connections, with the session settings that the statements count on.
+
+    `least`: how many are opened at once; with 0 the database may be away.
 
     Raises:
         OSError, asyncpg.PostgresError: The database can't be reached.
     """
     return await asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=least,
         max_size=size,
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS + 5,

@@ -34,3 +34,9 @@ CREATE TABLE portcullis.api_token (
 );
 
 CREATE UNIQUE INDEX api_token_name ON portcullis.api_token (name) WHERE revoked_at IS NULL;
+
+CREATE FUNCTION portcullis.seconds_since(moment timestamptz) RETURNS double precision
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT greatest(0, coalesce(extract(epoch FROM now() - moment), 0))::double precision $$;
+
+COMMENT ON FUNCTION portcullis.seconds_since(timestamptz) IS 'How long ago that was; 0 for what has not come yet, or never was.';

@@ -1,0 +1,83 @@
+"""Everything that is asked at a scrape: how PostgreSQL and Redis stand now. What is away is said to be away, never guessed."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
+import redis
+import structlog
+
+from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
+from jobs.store import counts, measures
+from jobs.store.counts import Count
+from jobs.store.database import WEATHER, Pool
+from jobs.store.measures import GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
+from workers.broker import Depth
+from workers.broker.redis_queue import RedisQueue
+from workers.broker.signed_encoder import MAX_BYTES
+
+ASK_SECONDS = 5.0
+NAMESPACE = "portcullis"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What PostgreSQL knows."""
+
+    queues: list[QueueMeasure]
+    runs: RunMeasure
+    processes: list[ProcessMeasure]
+    steering: list[SteeringMeasure]
+    gate: GateMeasure
+    counts: list[Count]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """`known`: `None` while PostgreSQL can't be asked; `depths` by queue: empty while Redis can't."""
+
+    known: Known | None
+    depths: Mapping[str, Depth] = field(default_factory=dict)
+
+    @property
+    def drifts(self) -> dict[str, int]:
+        """Hints that PostgreSQL believes to be with workers, less those that Redis has, by queue; not 0 for long means that one forgot."""
+        if self.known is None:
+            return {}
+        queues = {queue.queue: queue.hinted + queue.in_flight for queue in self.known.queues}
+        return {name: queues[name] - depth.waiting - depth.taken for name, depth in self.depths.items()}
+
+
+async def look(pool: Pool, client: "redis.Redis") -> Standing:
+    """Ask both, at the same time, for five seconds at most."""
+    known, depths = await asyncio.gather(_ask_database(pool), asyncio.to_thread(_ask_redis, client))
+    return Standing(known=known, depths=depths)
+
+
+async def _ask_database(pool: Pool) -> Known | None:
+    try:
+        async with asyncio.timeout(ASK_SECONDS), pool.acquire() as db:
+            return Known(
+                queues=await measures.queues(db),
+                runs=await measures.runs(db),
+                processes=await measures.processes(db),
+                steering=await measures.steering(db),
+                gate=await measures.gate(db),
+                counts=await counts.list_all(db),
+            )
+    except (*WEATHER, asyncpg.PostgresError) as error:
+        log.warning("database_not_measured", error=type(error).__name__)
+        return None
+
+
+def _ask_redis(client: "redis.Redis") -> dict[str, Depth]:
+    try:
+        names = (ENFORCE_QUEUE, NOTIFY_QUEUE)
+        queues = [RedisQueue(client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in names]
+        return {queue.name: queue.depth() for queue in queues}
+    except (redis.RedisError, OSError) as error:
+        log.warning("redis_not_measured", error=type(error).__name__)
+        return {}
