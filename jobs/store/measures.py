@@ -8,10 +8,10 @@ import asyncpg
 from jobs.store.database import WEATHER, Database
 from jobs.store.statements import statement
 
-QUEUES = statement("measure_queues")
-RUNS = statement("measure_runs")
-PROCESSES = statement("measure_processes")
-STEERING = statement("measure_steering")
+QUEUES = statement("gauge_queues")
+RUNS = statement("gauge_runs")
+PROCESSES = statement("gauge_processes")
+STEERING = statement("gauge_steering")
 FIND_PROBE = statement("find_probe")
 
 
