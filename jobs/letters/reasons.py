@@ -21,6 +21,7 @@ _PHRASES: Mapping[str, str] = {
     LetterState.REFUSED: _marked("refused by the recipient's mail server"),
     LetterState.DEFERRED: _marked("put off by the recipient's mail server"),
     LetterState.UNCERTAIN: _marked("sent, but never confirmed"),
+    "discarded": _marked("not sent"),
     "inactive": _marked("inactive"),
 }
 

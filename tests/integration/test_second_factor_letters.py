@@ -259,7 +259,7 @@ async def test_a_fault_of_the_directory_stops_nothing_for_good(
 
 @pytest.mark.parametrize(("scope", "subject"), [(PauseScope.QUEUE, "notify"), (PauseScope.EVERYTHING, "")])
 async def test_they_wait_while_letters_are_paused(
-    db: asyncpg.Connection, pool: Pool, mail: Mail, relay: Relay, organization: Organization, scope: PauseScope, subject: str
+    db: asyncpg.Connection, pool: Pool, mail: Mail, relay: Relay, organization: Organization, *, scope: PauseScope, subject: str
 ) -> None:
     await enrolled(db, (await a_member(db, organization.id)).id)
     order = Order(actor="ines", via="cli", reason="wrong template")

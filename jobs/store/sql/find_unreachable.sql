@@ -7,5 +7,6 @@ SELECT d.member_id, coalesce(d.recipient, m.email) AS address, d.state, d.reason
 FROM portcullis.delivery d
 LEFT JOIN directory.member m ON m.organization_id = $2::portcullis.organization_id AND m.user_id = d.member_id
 WHERE d.run_id = $1 AND d.slot = 'notice'
-  AND (d.state IN ('refused', 'uncertain', 'deferred') OR (d.state = 'suppressed' AND d.reason NOT IN ('inactive', 'left')))
+  AND (d.state IN ('refused', 'uncertain', 'deferred') OR (d.state = 'suppressed' AND d.reason NOT IN ('inactive', 'left'))
+       OR (d.state = 'cancelled' AND d.reason = 'discarded'))
 ORDER BY d.member_id LIMIT $3::integer

@@ -9,7 +9,7 @@
 --
 -- No row: a mailer still holds it, or it is settled.
 WITH held AS MATERIALIZED (
-    SELECT b.batch_id FROM portcullis.batch b
+    SELECT b.batch_id, b.discarded_at FROM portcullis.batch b
     WHERE b.batch_id = $1 AND b.state = 'cancelled' AND b.done_at IS NULL
       AND (b.sending = 0 OR b.leased_until IS NULL OR b.leased_until < now())
     FOR UPDATE OF b
@@ -22,8 +22,9 @@ WITH held AS MATERIALIZED (
       AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
 ), settled AS (
     UPDATE portcullis.delivery d
-    SET state = CASE l.state WHEN 'sending' THEN 'uncertain' ELSE 'cancelled' END, changed_at = now()
-    FROM letters l
+    SET state = CASE l.state WHEN 'sending' THEN 'uncertain' ELSE 'cancelled' END, changed_at = now(),
+        reason = CASE WHEN l.state <> 'sending' AND h.discarded_at IS NOT NULL THEN 'discarded' ELSE d.reason END
+    FROM letters l CROSS JOIN held h
     WHERE d.ctid = l.place AND d.state = l.state  -- once more, as in record_letters
     RETURNING l.state AS state_before
 )
