@@ -27,6 +27,8 @@ class Purpose(StrEnum):
     SECRETS = "secrets"
     RECOVERY_CODES = "recovery-codes"
     RECOVERY_TICKET = "recovery-ticket"
+    AUDIT = "audit"
+    AUDIT_SIGNATURE = "audit-signature"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

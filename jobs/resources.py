@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from jobs.breakers import Breakers
+from jobs.keys import Key
 from jobs.letters import Composer
 from jobs.ports import Limiter, Mailer
 from jobs.recorder import LedgerRecorder
@@ -18,22 +20,30 @@ async def nobody_waits() -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mail:
-    """What only mailers have. `others_wait`: whether an organization that has little in flight waits for a worker."""
+    """What only mailers have. `others_wait`: whether an organization that has little in flight waits for a worker.
+
+    Without `breakers` nothing is held back but by the limiter and the relay.
+    """
 
     mailer: Mailer
     limiter: Limiter
     recorder: LedgerRecorder
     composer: Composer
+    breakers: Breakers | None = None
     others_wait: Callable[[], Awaitable[bool]] = nobody_waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a stage may use. `holder` names the process in claims; `draining` is set as soon as the process was told to stop."""
+    """What a stage may use. `holder` names the process in claims; `draining` is set as soon as the process was told to stop.
+
+    `audit_key` vouches for what this process writes down; without it the record stands unvouched for until it is sealed.
+    """
 
     pool: Pool
     holder: str
     mail: Mail | None = None
+    audit_key: Key | None = None
     lease: timedelta = timedelta(seconds=60)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 

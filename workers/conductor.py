@@ -17,6 +17,7 @@ import asyncpg
 import structlog
 
 from jobs import instruments
+from jobs.audit.notary import Notary
 from jobs.failpoints import reach
 from jobs.routing import ACTORS, hint
 from jobs.store import hints
@@ -187,7 +188,7 @@ async def _ring_until_lost(connection: Connection, conductor: Conductor) -> None
 async def conduct(settings: Settings, publisher: Publisher) -> None:
     """Run a conductor in the foreground until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
-        pool = await open_pool(settings.database_url.get_secret_value(), size=2)
+        pool = await open_pool(settings.database_url.get_secret_value(), size=3)
         stack.push_async_callback(close_pool, pool)
         conductor = Conductor(pool, publisher)
         await stack.enter_async_context(telling(pool, process=f"{socket.gethostname()}:{os.getpid()}", kind="conductor"))
@@ -199,4 +200,6 @@ async def conduct(settings: Settings, publisher: Publisher) -> None:
             loop.add_signal_handler(signal_, conductor.stop)
         listening = asyncio.create_task(listen(settings.direct_database_url, conductor))
         stack.callback(listening.cancel)
+        notary = asyncio.create_task(Notary(pool, settings.key_ring).run())
+        stack.callback(notary.cancel)
         await conductor.run()

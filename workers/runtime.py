@@ -87,7 +87,14 @@ class Runtime:
             await stack.enter_async_context(telling(pool, process=station.name, kind=station.kind))
             mail = await stack.enter_async_context(self._open_mail(pool, broker)) if NOTIFY_QUEUE in station.queues else None
             lease = timedelta(seconds=self.settings.lease_seconds)
-            opened = Resources(pool=pool, holder=station.name, mail=mail, lease=lease, draining=broker.drain)
+            opened = Resources(
+                pool=pool,
+                holder=station.name,
+                mail=mail,
+                audit_key=self.settings.key_ring.current(Purpose.AUDIT),
+                lease=lease,
+                draining=broker.drain,
+            )
             resources.provide(opened)
             stack.callback(resources.withdraw)
             heartbeat = asyncio.create_task(_announce(pool, station))

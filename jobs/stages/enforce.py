@@ -44,6 +44,6 @@ def _count(enforced: Enforced) -> None:
 async def _enforce(resources: Resources, claim: Claim) -> Enforced:
     # Spelled out, in case the database's default is stricter: what is decided on is read after the lock was granted.
     async with resources.pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-        enforced = await runs.enforce(connection, claim)
+        enforced = await runs.enforce(connection, claim, resources.audit_key)
         reach("in_enforce")
         return enforced

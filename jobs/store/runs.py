@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
+from jobs.audit.entries import NOBODY, vouch_for
 from jobs.errors import Obsolete
+from jobs.keys import Key
 from jobs.store.batches import Claim
 from jobs.store.database import Connection, Database
 from jobs.store.ids import MemberId
@@ -67,13 +69,14 @@ async def plan_ranges(
     return cast("int", row["batches"])
 
 
-async def enforce(db: Connection, claim: Claim) -> Enforced:
-    """Enforce one range, in the caller's transaction; all or nothing.
+async def enforce(db: Connection, claim: Claim, audit_key: Key | None = None) -> Enforced:
+    """Enforce one range and record it, vouched for under `audit_key`, in the caller's transaction; all or nothing.
 
     Raises:
         Obsolete: The claim is stale or the run is over.
     """
     await db.execute(SHARE_ORGANIZATION, claim.organization_id)
+    voucher = NOBODY if audit_key is None else vouch_for(audit_key, claim.run_id, claim.batch_id)
     row = await db.fetchrow(
         ENFORCE.over(claim.low, claim.high),
         claim.batch_id,
@@ -83,6 +86,9 @@ async def enforce(db: Connection, claim: Claim) -> Enforced:
         claim.low,
         claim.high,
         claim.exempt_kinds,
+        voucher.key_id,
+        voucher.inner,
+        voucher.outer,
     )
     if row is None:
         raise Obsolete(claim.batch_id)

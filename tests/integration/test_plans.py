@@ -27,6 +27,7 @@ from workers.demo.main_app import IdType
 Db: TypeAlias = asyncpg.Connection
 
 HERE, ADMIN, SMALL_ORGANIZATION, LEASE = 1, 20_000, 30, timedelta(minutes=1)
+VOUCHER = ("k1", bytes(64), bytes(64))
 
 PEOPLE = """
     SET session_replication_role = replica;
@@ -204,7 +205,7 @@ async def test_enforcing_a_range(db: Db, which: str) -> None:
     if held.high is None:
         # One range a run. PostgreSQL can't know how few members of one organization have ids above this one, and may read the accounts.
         rows += 60_000
-    await check(db, runs.ENFORCE, *held.claim, held.run_id, HERE, *held.range, [], over=held.range, rows=rows)
+    await check(db, runs.ENFORCE, *held.claim, held.run_id, HERE, *held.range, [], *VOUCHER, over=held.range, rows=rows)
 
 
 @RANGES
@@ -289,7 +290,8 @@ async def test_owing_letters_that_it_is_over(db: Db, which: str) -> None:
 async def test_an_organization_that_is_one_range_only(db: Db) -> None:
     """Open at both ends: 13 members, among 60,000 and beside one of 20,000."""
     enforcing = await hold(db, "enforce", "true", SMALL_ORGANIZATION)
-    await check(db, runs.ENFORCE, *enforcing.claim, enforcing.run_id, SMALL_ORGANIZATION, None, None, [], over=(None, None), rows=300)
+    arguments = (*enforcing.claim, enforcing.run_id, SMALL_ORGANIZATION, None, None, [], *VOUCHER)
+    await check(db, runs.ENFORCE, *arguments, over=(None, None), rows=300)
     held = await hold(db, "notice", "true", SMALL_ORGANIZATION)
     await check(db, deliveries.PEEK, held.batch_id, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 9, over=(None, None), rows=100)
     marking = (*held.claim, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 250, None, LEASE)

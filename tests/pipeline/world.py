@@ -15,6 +15,7 @@ import asyncpg
 import redis.asyncio
 
 from jobs.claiming import Work, run_claimed
+from jobs.keys import Key, KeyRing, Purpose
 from jobs.letters import Composer
 from jobs.recorder import LedgerRecorder
 from jobs.resources import Mail, Resources
@@ -38,6 +39,8 @@ from workers.settings import Relay as RelaySettings
 
 KEY = b"the key of Message-IDs in tests!"
 SENDER = "security@app.example.com"
+RING = KeyRing((Key(id="k1", secret=bytes(range(32))),))
+"""What vouches for the audit in tests."""
 
 ACTORS: dict[str, tuple[Work, tuple[Stage, ...]]] = {
     "plan_run": (plan, (Stage.PLAN,)),
@@ -322,7 +325,7 @@ async def a_world(database_url: str, redis_url: str, *, relay: Relay | None = No
             db=db,
             pool=pool,
             relay=relay,
-            resources=Resources(pool=pool, holder="test", mail=mail),
+            resources=Resources(pool=pool, holder="test", mail=mail, audit_key=RING.current(Purpose.AUDIT)),
             conductor=Conductor(pool, hints, holder="conductor"),
             hints=hints,
             checker=checker,

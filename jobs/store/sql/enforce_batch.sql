@@ -7,6 +7,9 @@
 -- $5  portcullis.member_id        first member of the range; null: open
 -- $6  portcullis.member_id        first member behind the range; null: open
 -- $7  text[]                      kinds that the policy exempts
+-- $8  text                        id of the key that vouches for the record; null: nobody does
+-- $9  bytea                       that key for the inner hash of HMAC-SHA-256 (RFC 2104), made for this batch alone
+-- $10  bytea                      and for the outer one
 --
 -- No row: the claim is stale or the run is over, nothing was written.
 WITH held AS MATERIALIZED (
@@ -59,7 +62,7 @@ WITH held AS MATERIALIZED (
            CASE WHEN f.verdict = 'inactive' THEN 'inactive' END
     FROM facts f WHERE f.verdict_before IS NULL
     ON CONFLICT DO NOTHING
-    RETURNING batch_id, verdict, sessions_ended, state
+    RETURNING batch_id, verdict, sessions_ended, state, subject
 ), revised AS (
     -- A letter that was decided stays; only who was inactive or had left, and is back, is owed one after all.
     UPDATE portcullis.delivery d
@@ -72,7 +75,7 @@ WITH held AS MATERIALIZED (
       AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
       AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)
       AND f.verdict_before IS NOT NULL AND (f.verdict <> f.verdict_before OR f.ended > 0)
-    RETURNING f.verdict, f.verdict_before, f.ended, f.is_back, f.notice
+    RETURNING f.verdict, f.verdict_before, f.ended, f.is_back, f.notice, d.subject
 ), changes AS (
     SELECT verdict, 1 AS weight, 1 AS member, sessions_ended FROM inserted
     UNION ALL
@@ -88,6 +91,25 @@ WITH held AS MATERIALIZED (
            coalesce(sum(weight) FILTER (WHERE verdict = 'inactive'), 0) AS inactive,
            coalesce(sum(sessions_ended), 0) AS sessions_ended
     FROM changes
+), records AS (
+    -- As portcullis.audit_entry says; null from before there was one.
+    SELECT string_agg(int8send(subject) || CASE verdict WHEN 'unprotected' THEN '\x55'::bytea WHEN 'protected' THEN '\x50'::bytea
+                          WHEN 'sso' THEN '\x53'::bytea WHEN 'exempt' THEN '\x45'::bytea ELSE '\x49'::bytea END
+                      || int4send(sessions_ended), ''::bytea) AS judged,
+           (SELECT string_agg(int8send(subject) || CASE verdict WHEN 'unprotected' THEN '\x75'::bytea WHEN 'protected' THEN '\x70'::bytea
+                          WHEN 'sso' THEN '\x73'::bytea WHEN 'exempt' THEN '\x65'::bytea ELSE '\x69'::bytea END
+                      || int4send(ended), ''::bytea) FROM revised WHERE subject IS NOT NULL) AS revised
+    FROM inserted
+), record AS MATERIALIZED (
+    SELECT clock_timestamp() AS happened_at, coalesce(r.judged, '') || coalesce(r.revised, '') AS records,
+           format('{"members":%s,"unprotected":%s,"protected":%s,"sso":%s,"exempt":%s,"inactive":%s,"sessions_ended":%s}',
+                  t.members, t.unprotected, t.protected, t.sso, t.exempt, t.inactive, t.sessions_ended) AS facts
+    FROM held CROSS JOIN tally t CROSS JOIN records r
+), audited AS (
+    INSERT INTO portcullis.audit_entry (run_id, effect, batch_id, happened_at, facts, records, key_id, mac)
+    SELECT $3, 'enforced', $1, r.happened_at, r.facts::json, r.records, $8,
+           sha256($10::bytea || sha256($9::bytea || portcullis.audit_message('enforced', $3, $1, r.happened_at, r.facts, r.records)))
+    FROM record r
 ), letters AS (
     SELECT batch_id, (state = 'owed')::integer AS owed, (state = 'suppressed')::integer AS suppressed FROM inserted
     UNION ALL

@@ -1,0 +1,241 @@
+"""The record of a run: complete, and whatever is done to it afterwards is found, each kind by its own name."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from jobs.audit import checkpoints, sealing, signing
+from jobs.audit.findings import Kind
+from jobs.audit.verification import Report, Trust, verify
+from jobs.keys import Key, KeyRing, Purpose
+from tests.builders import a_member, an_organization
+from tests.pipeline.world import RING, World, a_world
+
+TRUST = Trust.in_ring(RING)
+OTHER = KeyRing((Key(id="k2", secret=bytes(range(1, 33))),))
+
+TABLES = ("audit_entry", "audit_seal", "audit_checkpoint")
+
+
+async def sealed(world: World, ring: KeyRing = RING) -> None:
+    """Be the notary."""
+    while (await sealing.seal(world.db, ring.current(Purpose.AUDIT)))[0]:
+        pass
+    await checkpoints.sign(world.db, ring)
+
+
+@pytest.fixture
+async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
+    """A world of its own: what is done to it here, the checker would find too."""
+    async with a_world(database_url, redis_url) as world:
+        yield world
+
+
+@pytest.fixture
+async def run(world: World) -> int:
+    """A run that is over, sealed and signed for."""
+    organization = await an_organization(world.db, members=3)
+    await a_member(world.db, organization.id, factor=True)
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    await sealed(world)
+    return run
+
+
+async def tampered(world: World, *statements: str) -> Report:
+    """Change the record as somebody who may do everything, and verify it."""
+    for table in TABLES:
+        await world.db.execute(f"ALTER TABLE portcullis.{table} DISABLE TRIGGER only_added_to")
+    for statement in statements:
+        await world.db.execute(statement)
+    return await verify(world.db, TRUST)
+
+
+async def test_an_untouched_record_is_found_to_be_whole(world: World, run: int) -> None:
+    report = await verify(world.db, TRUST)
+    assert report.finding is None
+    assert (report.members, report.checkpoints, report.waiting) == (5, 1, 0)
+    effects = [row["effect"] for row in await world.db.fetch("SELECT effect FROM portcullis.audit_entry ORDER BY entry_id")]
+    assert effects[:2] == ["required", "enforced"]
+    assert sorted(effects[2:]) == ["finished", "notified", "notified", "notified"]
+    assert report.entries == len(effects)
+
+
+async def test_each_member_is_in_the_record_once_under_a_pseudonym(world: World, run: int) -> None:
+    rows = await world.db.fetch(
+        "SELECT d.verdict, d.sessions_ended, position(int8send(d.subject) IN e.records) > 0 AS is_there"
+        " FROM portcullis.delivery d JOIN portcullis.audit_entry e ON e.run_id = d.run_id AND e.effect = 'enforced' WHERE d.slot = 'notice'"
+    )
+    assert len(rows) == 5
+    assert all(row["is_there"] for row in rows)
+    text = await world.db.fetchval("SELECT string_agg(facts::text, ' ') FROM portcullis.audit_entry")
+    assert "kestrel.example" not in text
+
+
+async def test_nobody_may_change_a_record_not_even_its_owner(world: World, run: int) -> None:
+    for table in TABLES:
+        for statement in (f"UPDATE portcullis.{table} SET key_id = 'x'", f"DELETE FROM portcullis.{table}", f"TRUNCATE portcullis.{table}"):
+            with pytest.raises(Exception, match="only ever added to"):
+                await world.db.execute(statement)
+
+
+EDIT = 'UPDATE portcullis.audit_entry SET facts = \'{"because": "nobody"}\' WHERE entry_id = 3'
+DELETE_BOTH = (
+    "DELETE FROM portcullis.audit_seal WHERE place = 3",
+    "DELETE FROM portcullis.audit_entry e WHERE NOT EXISTS (SELECT FROM portcullis.audit_seal s WHERE s.entry_id = e.entry_id)",
+)
+CLOSE_THE_GAP = (
+    "UPDATE portcullis.audit_seal SET place = place + 1000 WHERE place > 3",
+    "UPDATE portcullis.audit_seal SET place = place - 1001 WHERE place > 1000",
+)
+SHIFT = (
+    "UPDATE portcullis.audit_seal SET place = place + 1000 WHERE place >= 3",
+    "UPDATE portcullis.audit_seal SET place = place - 999 WHERE place >= 1000",
+)
+INSERT = (
+    """INSERT INTO portcullis.audit_entry (run_id, effect, facts)
+       SELECT run_id, 'required', facts FROM portcullis.audit_entry WHERE entry_id = 1""",
+    "DELETE FROM portcullis.audit_unsealed",
+    """INSERT INTO portcullis.audit_seal (run_id, place, entry_id, key_id, previous, digest)
+       SELECT s.run_id, 3, (SELECT max(entry_id) FROM portcullis.audit_entry), 'k1', s.digest, sha256('guess')
+       FROM portcullis.audit_seal s WHERE s.place = 2""",
+)
+CUT = (
+    "DELETE FROM portcullis.audit_seal WHERE place >= 5",
+    "DELETE FROM portcullis.audit_entry e WHERE NOT EXISTS (SELECT FROM portcullis.audit_seal s WHERE s.entry_id = e.entry_id)",
+)
+SWAP_PLACES = (
+    "UPDATE portcullis.audit_seal SET place = 1003 WHERE place = 3",
+    "UPDATE portcullis.audit_seal SET place = 3 WHERE place = 4",
+    "UPDATE portcullis.audit_seal SET place = 4 WHERE place = 1003",
+)
+SWAP_ENTRIES = (
+    "UPDATE portcullis.audit_seal SET entry_id = 9999 WHERE place = 3",
+    "UPDATE portcullis.audit_seal SET entry_id = 3 WHERE place = 4",
+    "UPDATE portcullis.audit_seal SET entry_id = 4 WHERE place = 3",
+)
+
+ATTACKS: dict[str, tuple[Kind, int | None, tuple[str, ...]]] = {
+    "an entry is edited": (Kind.EDITED, 3, (EDIT,)),
+    "a member's record is edited": (
+        Kind.EDITED,
+        2,
+        ("UPDATE portcullis.audit_entry SET records = set_byte(records, 12, 9) WHERE effect = 'enforced'",),
+    ),
+    "an entry is moved to another time": (Kind.EDITED, 1, ("UPDATE portcullis.audit_entry SET happened_at = now() WHERE entry_id = 1",)),
+    "a worker's code is taken away": (
+        Kind.EDITED,
+        2,
+        ("UPDATE portcullis.audit_entry SET mac = NULL, key_id = NULL WHERE effect = 'enforced'",),
+    ),
+    "an entry is deleted": (Kind.MISSING, 3, ("DELETE FROM portcullis.audit_entry WHERE entry_id = 3",)),
+    "an entry is deleted with its seal": (Kind.MISSING, 4, DELETE_BOTH),
+    "an entry is deleted and the gap is closed": (Kind.MISSING, 3, (*DELETE_BOTH, *CLOSE_THE_GAP)),
+    "a seal is deleted": (Kind.MISSING, 4, ("DELETE FROM portcullis.audit_seal WHERE place = 3",)),
+    "an entry is put in": (Kind.INSERTED, 3, (*SHIFT, *INSERT)),
+    "two entries change places": (Kind.REORDERED, 3, SWAP_PLACES),
+    "two seals exchange their entries": (Kind.REORDERED, 3, SWAP_ENTRIES),
+    "the end is cut off": (Kind.CUT_OFF, 6, CUT),
+    "everything of the run is deleted": (Kind.CUT_OFF, 6, ("DELETE FROM portcullis.audit_seal", "DELETE FROM portcullis.audit_entry")),
+    "a checkpoint is edited": (Kind.EDITED, None, ("UPDATE portcullis.audit_checkpoint SET body = replace(body, '6', '5')",)),
+    "every checkpoint is deleted, a while after": (
+        Kind.NO_CHECKPOINT,
+        None,
+        ("DELETE FROM portcullis.audit_checkpoint", "UPDATE portcullis.audit_seal SET sealed_at = now() - interval '1 hour'"),
+    ),
+    "a key is named that is not in the ring": (Kind.UNKNOWN_KEY, 3, ("UPDATE portcullis.audit_seal SET key_id = 'k9' WHERE place = 3",)),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_the_first_place_that_was_touched_is_found_when(world: World, run: int, attack: str) -> None:
+    kind, place, statements = ATTACKS[attack]
+    finding = (await tampered(world, *statements)).finding
+    assert finding is not None
+    assert (finding.kind, finding.place) == (kind, place), finding.words
+
+
+async def test_a_missing_checkpoint_between_others_is_found(world: World, run: int) -> None:
+    for _ in range(2):
+        await world.db.execute("SELECT portcullis.write_audit(0, 'tried', '{}')")
+        await sealed(world)
+    report = await tampered(world, "DELETE FROM portcullis.audit_checkpoint WHERE number = 2")
+    assert report.finding is not None
+    assert (report.finding.kind, report.finding.words) == (Kind.NO_CHECKPOINT, "checkpoint 2 is gone")
+
+
+async def test_the_last_checkpoints_gone_with_what_they_saw_are_missed_by_whoever_kept_a_mark(world: World, run: int) -> None:
+    await world.db.execute("SELECT portcullis.write_audit(0, 'tried', '{}')")
+    await sealed(world)
+    kept = (await verify(world.db, TRUST)).last_mark
+    assert kept is not None
+    clean_cut = (
+        "DELETE FROM portcullis.audit_checkpoint WHERE number = 2",
+        "DELETE FROM portcullis.audit_seal WHERE run_id = 0",
+        "DELETE FROM portcullis.audit_entry WHERE run_id = 0",
+    )
+    assert (await tampered(world, *clean_cut)).finding is None
+    finding = (await verify(world.db, replace(TRUST, witnesses={2: kept}))).finding
+    assert finding is not None
+    assert finding.kind is Kind.NO_CHECKPOINT
+
+
+async def test_an_entry_that_no_worker_wrote_is_found_though_it_was_sealed(world: World, run: int) -> None:
+    await world.db.execute(
+        "INSERT INTO portcullis.audit_entry (run_id, effect, batch_id, facts, key_id, mac)"
+        " SELECT run_id, effect, batch_id, facts, key_id, mac FROM portcullis.audit_entry WHERE effect = 'enforced'"
+    )
+    await sealed(world)
+    finding = (await verify(world.db, TRUST)).finding
+    assert finding is not None
+    assert finding.kind is Kind.INSERTED
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE portcullis.batch SET sessions_ended = sessions_ended - 1 WHERE stage = 'enforce'", Kind.DISAGREES),
+        ("UPDATE portcullis.delivery SET sessions_ended = 0 WHERE verdict = 'unprotected' AND slot = 'notice'", Kind.DISAGREES),
+        ("UPDATE portcullis.run SET epoch = 7", Kind.DISAGREES),
+        (
+            "INSERT INTO portcullis.batch (run_id, stage, state, done_at) SELECT run_id, 'enforce', 'done', now() FROM portcullis.run",
+            Kind.MISSING,
+        ),
+        ("DELETE FROM portcullis.run", Kind.DISAGREES),
+    ],
+)
+async def test_a_ledger_that_was_changed_no_longer_agrees_with_the_record(world: World, run: int, statement: str, kind: Kind) -> None:
+    finding = (await tampered(world, statement)).finding
+    assert finding is not None
+    assert (finding.kind, finding.run_id) == (kind, run), finding.words
+
+
+async def test_a_ring_that_changed_in_the_middle_verifies_under_both_keys_and_not_under_one(world: World) -> None:
+    organization = await an_organization(world.db, members=2)
+    run = await world.require(organization)
+    await world.enforce_all(run)
+    await sealed(world)
+    both = KeyRing((*OTHER.keys, *RING.keys))
+    world.resources = replace(world.resources, audit_key=both.current(Purpose.AUDIT))
+    await world.run_to_end(run)
+    await sealed(world, both)
+    assert (await verify(world.db, Trust.in_ring(both))).finding is None
+    finding = (await verify(world.db, TRUST)).finding
+    assert finding is not None
+    assert finding.kind is Kind.UNKNOWN_KEY
+
+
+async def test_a_checkpoint_signed_by_somebody_else_is_not_believed(world: World, run: int) -> None:
+    trust = replace(TRUST, public_keys={"k1": signing.public_keys(OTHER)["k2"]})
+    finding = (await verify(world.db, trust)).finding
+    assert finding is not None
+    assert finding.kind is Kind.EDITED
+
+
+async def test_what_is_not_sealed_yet_is_counted_and_no_fault(world: World) -> None:
+    organization = await an_organization(world.db, members=1)
+    await world.run_to_end(await world.require(organization))
+    report = await verify(world.db, TRUST)
+    assert report.finding is None
+    assert report.waiting == 6
