@@ -47,8 +47,12 @@ async def run_claimed(
         log.debug("hint_outdated", run=run_id, batch=batch_id, token=token)
         return
     reach("after_claim")
-    with structlog.contextvars.bound_contextvars(run=run_id, batch=batch_id, stage=str(claim.stage), attempt=claim.attempts):
-        await _measured(resources, claim, work)
+    resources.held.add(batch_id)
+    try:
+        with structlog.contextvars.bound_contextvars(run=run_id, batch=batch_id, stage=str(claim.stage), attempt=claim.attempts):
+            await _measured(resources, claim, work)
+    finally:
+        resources.held.discard(batch_id)
 
 
 async def _measured(resources: Resources, claim: Claim, work: Work) -> None:

@@ -46,6 +46,8 @@ class Resources:
     audit_key: Key | None = None
     lease: timedelta = timedelta(seconds=60)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
+    held: set[int] = field(default_factory=set)
+    """Batches that this process works on."""
 
 
 _current: list[Resources] = []

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import version
 
 import redis.asyncio
 import structlog
@@ -26,8 +25,9 @@ from jobs.resources import Mail, Resources
 from jobs.routing import NOTIFY_QUEUE
 from jobs.second_factor.posting import post_for_ever
 from jobs.store import deliveries, workers
-from jobs.store.database import WEATHER, Pool, close_pool, open_pool
+from jobs.store.database import Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
+from workers.heartbeat import beating
 from workers.mailer import PooledMailer, RedisLimiter, follow_orders
 from workers.metrics.limiting import CountedLimiter
 from workers.metrics.telling import telling
@@ -35,7 +35,6 @@ from workers.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-HEARTBEAT_SECONDS = 5.0
 QUARANTINE_SECONDS = 5.0
 DRAIN_SECONDS = 10.0
 
@@ -97,8 +96,7 @@ class Runtime:
             )
             resources.provide(opened)
             stack.callback(resources.withdraw)
-            heartbeat = asyncio.create_task(_announce(pool, station))
-            stack.push_async_callback(_end, heartbeat)
+            await stack.enter_async_context(beating(opened, station.queues, station.threads))
             if mail is not None:
                 stack.push_async_callback(_finish, asyncio.create_task(post_for_ever(opened)))
             gc.freeze()  # what is there now stays for good; looking through it again and again cost 3 % of a mailer
@@ -163,20 +161,6 @@ def compose_for(settings: Settings) -> Composer:
         branding=Branding.read(settings.branding_words),
         bounce_address=settings.bounce_address,
     )
-
-
-async def _announce(pool: Pool, station: Station) -> None:
-    release = version("portcullis")
-    try:
-        while True:
-            with suppress(*WEATHER):
-                for queue in station.queues:
-                    await workers.announce(pool, f"{station.name}/{queue}", queue, station.threads, release)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-    finally:
-        with suppress(*WEATHER):
-            for queue in station.queues:
-                await workers.withdraw(pool, f"{station.name}/{queue}")
 
 
 async def _finish(task: "asyncio.Task[None]") -> None:
