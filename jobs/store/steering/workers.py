@@ -18,7 +18,7 @@ LIST = statement("list_worker_processes")
 class WorkerSeen:
     """One process, as its last heartbeat said. `worker` is host:pid/queue; `is_silent`: none came for 30 seconds.
 
-    `lag_seconds`: how late its event loop was at worst between the last two heartbeats. `held` counts the batches that it worked on then;
+    `lag_seconds`: how late its event loop was at worst within the last seconds. `held` counts the batches that it worked on then;
     `batches` are those of them that it still holds, each with batch_id, run_id, stage, lease_left_seconds.
     """
 

@@ -110,7 +110,6 @@ CREATE INDEX batch_dead_alike ON portcullis.batch (fingerprint, batch_id) WHERE 
 ALTER TABLE portcullis.worker
     ADD COLUMN host text,
     ADD COLUMN pid integer,
-    ADD COLUMN lag_seconds double precision,
     ADD COLUMN held bigint[] NOT NULL DEFAULT '{}',
     ADD COLUMN is_draining boolean NOT NULL DEFAULT false,
     ADD COLUMN drain_ordered_at timestamptz,
