@@ -1,9 +1,11 @@
 """The envelope sender of a letter (VERP): where a report comes back to that it could not be delivered, and which letter that is about.
 
-    bounces+n1f-i2a0b3c4d5e6f708192@mail.example.com
-            │└┬┘ │└┬┘└─────┬──────┘
-        slot ─┘  │ └ member└ the first digits of the letter's reference, an HMAC: who never saw the letter can't report on it
-          run ┘  └ how the member's id is written
+    bounces+n1f-i420b3c4d5e6f7081@mail.example.com
+
+    n                slot: notice
+    1f               run 31
+    i42              member 42; a uuid or a text is written in base 32, a long text as its digest
+    0b3c4d5e6f7081   the first digits of the letter's reference, an HMAC: who never saw the letter can't report on it
 
 Everything is lower case and read in either: mail servers on the way may change it. The same letter has the same sender, however often
 it is sent. The proof has 56 bits, to be guessed a message at a time; BATV and SRS get by with 24.
@@ -43,9 +45,9 @@ SLOTS: Mapping[str, str] = {
 """The letter of each slot. It stands in messages that are on their way for days: none ever changes its meaning."""
 
 _SLOT_OF = {letter: slot for slot, letter in SLOTS.items()}
-_EXTENSION = re.compile(rf"([{''.join(_SLOT_OF)}])([0-9a-f]{{1,16}})-([imutd])([0-9a-v]+)([0-9a-f]{{{PROOF_DIGITS}}})")
+_EXTENSION = re.compile(rf"([{''.join(_SLOT_OF)}])([0-9a-f]{{1,16}})-([iutd])([0-9a-v]+)([0-9a-f]{{{PROOF_DIGITS}}})")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_LONGEST_INTEGER = 18  # digits that surely fit into 63 bits
+_LONGEST_NUMBER = 20  # digits
 
 _BASE_32 = "0123456789abcdefghijklmnopqrstuv"  # RFC 4648 7
 _PAIRS = [first + second for first in _BASE_32 for second in _BASE_32]
@@ -68,12 +70,13 @@ class ReturnedTo:
 class ReturnPaths:
     """Makes the envelope senders that reports come back to, at one mailbox such as `bounces@mail.example.com`."""
 
-    __slots__ = ("_at_domain", "_begin")
+    __slots__ = ("_at_domain", "_begin", "_longest")
 
     def __init__(self, mailbox: str) -> None:
         own_part, _, domain = mailbox.lower().rpartition("@")
         self._begin = own_part + "+"
         self._at_domain = "@" + domain
+        self._longest = LONGEST_LOCAL_PART + len(self._at_domain)
 
     @classmethod
     def read(cls, mailbox: str) -> Self:
@@ -87,7 +90,9 @@ class ReturnPaths:
         except ValueError:
             raise ValueError("must be an address such as bounces@mail.example.com") from None
         if len(own_part) > LONGEST_OWN_PART or "+" in own_part:
-            raise ValueError(f"the part before the @ must have at most {LONGEST_OWN_PART} characters and no '+', as in bounces@mail.example.com")
+            raise ValueError(
+                f"the part before the @ must have at most {LONGEST_OWN_PART} characters and no '+', as in bounces@mail.example.com"
+            )
         return cls(f"{own_part}@{domain}")
 
     def sender(self, reference: bytes, number: int, member_id: str, slot: str) -> str | None:
@@ -95,8 +100,8 @@ class ReturnPaths:
         letter = SLOTS.get(slot)
         if letter is None:
             return None
-        local = f"{self._begin}{letter}{number:x}-{_written(member_id)}{reference[:PROOF_DIGITS].decode()}"
-        return local + self._at_domain if len(local) <= LONGEST_LOCAL_PART else None
+        sender = f"{self._begin}{letter}{number:x}-{_written(member_id)}{reference[:PROOF_DIGITS].decode()}{self._at_domain}"
+        return sender if len(sender) <= self._longest else None
 
     def parse(self, address: str) -> ReturnedTo | None:
         """Read an address that a report came to; `None`: it is not one of ours."""
@@ -120,29 +125,20 @@ def digest_of(member_id: str) -> str:
 
 
 def _written(member_id: str) -> str:
-    """Write an id so that case does not matter, and so that its very text can be read again."""
-    if _is_number(member_id):
-        return f"i{int(member_id):x}"
+    """Write an id so that case does not matter, and so that its very text can be read again. The first two lines are nearly everybody's."""
+    if member_id.isdecimal() and member_id.isascii() and len(member_id) <= _LONGEST_NUMBER:
+        return "i" + member_id
     if _UUID.fullmatch(member_id):
         number = int(member_id.replace("-", ""), 16) << 2
         return "u" + "".join([_PAIRS[number >> shift & 0x3FF] for shift in _SHIFTS])
-    if member_id[:1] == "-" and member_id != "-0" and _is_number(member_id[1:]):
-        return f"m{int(member_id[1:]):x}"
     octets = member_id.encode()
     return "t" + b32hexencode(octets).decode().rstrip("=").lower() if len(octets) <= LONGEST_WRITTEN_OUT else "d" + digest_of(member_id)
-
-
-def _is_number(text: str) -> bool:
-    """Say whether Python writes this number as it stands here, and it surely fits into 63 bits."""
-    return text.isdecimal() and text.isascii() and len(text) <= _LONGEST_INTEGER and (text[0] != "0" or text == "0")
 
 
 def _read(form: str, written: str) -> str | None:
     match form:
         case "i":
-            return str(int(written, 16))
-        case "m":
-            return str(-int(written, 16))
+            return written
         case "u":
             return str(UUID(bytes=_from_base_32(written)))
         case "t":

@@ -13,6 +13,7 @@ class ExitCode(IntEnum):
     NOT_SET_UP = 4
     UNREACHABLE = 5
     BUG = 70
+    TRY_AGAIN = 75
     INTERRUPTED = 130
 
 
@@ -24,6 +25,7 @@ MEANINGS = {
     ExitCode.NOT_SET_UP: "a variable is missing or malformed, the schema isn't installed or too old, or `directory` lacks something",
     ExitCode.UNREACHABLE: "PostgreSQL, Redis or the relay is away or too busy; try again later",
     ExitCode.BUG: "a fault of Portcullis itself, with a traceback to report",
+    ExitCode.TRY_AGAIN: "a message could not be taken now: the mail server keeps it and hands it over again (EX_TEMPFAIL)",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C; what was ordered goes on",
 }
 """The table in the help of every verb."""
