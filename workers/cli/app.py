@@ -39,7 +39,7 @@ class Verb:
     @property
     def own_name(self) -> str:
         """Its own word."""
-        return self.path.rpartition(":")[2].replace("_", "-")
+        return self.path.rpartition(":")[2].rstrip("_").replace("_", "-")
 
     @property
     def name(self) -> str:
@@ -72,6 +72,22 @@ VERBS = (
         under="letters",
     ),
     Verb(
+        "workers.cli.bounces:read",
+        LETTERS,
+        "Take mail that came back: letters that did not arrive are refused after all, their addresses suppressed.",
+        under="bounces",
+    ),
+    Verb(
+        "workers.cli.suppressions:list_",
+        LETTERS,
+        "List addresses that are not written to, the latest first, each with its reason.",
+        under="suppressions",
+    ),
+    Verb(
+        "workers.cli.suppressions:add", LETTERS, "Write to an address no more, until it is removed from the list.", under="suppressions"
+    ),
+    Verb("workers.cli.suppressions:remove", LETTERS, "Write to an address again, from the next letter on.", under="suppressions"),
+    Verb(
         "workers.cli.rotating:rotate",
         INSTALL,
         "Seal every second-factor secret under the ring's first key, so that older keys can leave the ring.",
@@ -80,7 +96,11 @@ VERBS = (
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
 )
 
-FAMILIES = {"letters": (LETTERS, "Letters before members see them: `preview`, `send-test`.")}
+FAMILIES = {
+    "letters": (LETTERS, "Letters before members see them: `preview`, `send-test`."),
+    "bounces": (LETTERS, "Mail that came back: `read`."),
+    "suppressions": (LETTERS, "Addresses that are not written to: `list`, `add`, `remove`."),
+}
 """Words that verbs follow."""
 
 ABOUT = """Make two-factor authentication mandatory for a whole organization.
