@@ -1,6 +1,6 @@
 -- Both queues in numbers, for metrics: what waits for a worker, for how long, and how long ago anything moved.
 --
--- `ready`: due, held by nobody, paused by nobody, behind no barrier. `stalled_seconds`: for how long something has been ready while nothing
+-- `ready`: due, held by nobody, paused by nobody, behind no barrier; a settlement can't be paused. `stalled_seconds`: for how long something has been ready while nothing
 -- of the queue was finished and no letter left; `run_stalled_seconds`: the same of the worst single run. `unhinted_seconds`: how long the
 -- first batch of a run has been ready without a hint: how far the conductor is behind.
 WITH parts AS MATERIALIZED (
@@ -23,13 +23,13 @@ WITH parts AS MATERIALIZED (
         SELECT count(*) FILTER (WHERE o.is_ready) AS ready,
                count(*) FILTER (WHERE NOT o.is_ready AND NOT o.is_held AND NOT s.is_paused) AS waiting,
                count(*) FILTER (WHERE o.is_held) AS held,
-               count(*) FILTER (WHERE s.is_paused AND NOT o.is_held) AS paused,
+               count(*) FILTER (WHERE s.is_paused AND NOT o.is_held AND NOT o.is_ready) AS paused,
                count(*) FILTER (WHERE o.leased_until <= now()) AS lost,
                count(*) FILTER (WHERE o.hinted_at IS NOT NULL AND NOT o.is_held) AS hinted,
                min(o.next_at) FILTER (WHERE o.is_ready) AS ready_since,
                min(o.next_at) FILTER (WHERE o.is_ready AND o.place = 1 AND o.hinted_at IS NULL AND o.leased_until IS NULL) AS head_since
         FROM (
-            SELECT w.*, w.next_at <= now() AND NOT w.is_held AND NOT s.is_paused AND CASE w.stage
+            SELECT w.*, w.next_at <= now() AND NOT w.is_held AND (NOT s.is_paused OR w.stage = 'settle') AND CASE w.stage
                        WHEN 'notice' THEN NOT s.is_enforcing
                        WHEN 'lifted' THEN NOT s.is_settling
                        WHEN 'finish' THEN NOT s.is_unfinished
