@@ -36,6 +36,7 @@ class Stage(StrEnum):
     CONNECT = "connect"
     HELO = "helo"
     TLS = "tls"
+    AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"
@@ -93,6 +94,8 @@ class Relay:
     size: int | None = 10_000_000
     eight_bit: bool = True
     extensions: tuple[str, ...] = ()
+    auth: bool = False
+    """Offer AUTH PLAIN, and take any password that no rule refuses."""
     delay_seconds: float = 0
     """Each reply comes this much late, as on a long way: replies to a group of commands come together."""
     byte_seconds: float = 0
@@ -234,7 +237,7 @@ class Session:
                 self._relay.commands.append((self._number, command))
             await self._obey(command)
 
-    async def _obey(self, command: str) -> None:
+    async def _obey(self, command: str) -> None:  # noqa: C901 -- one case a command
         match verb_of(command):
             case "EHLO":
                 await self._answer(Stage.HELO, "\n".join(["250 relay.test", *(f"250 {name}" for name in self._extensions())]))
@@ -242,6 +245,8 @@ class Session:
                 await self._answer(Stage.HELO, "250 relay.test")
             case "STARTTLS" if self._relay.starttls:
                 await self._start_tls()
+            case "AUTH" if self._relay.auth:
+                await self._answer(Stage.AUTH, "235 2.7.0 authenticated")
             case "MAIL":
                 await self._mail(_path(command))
             case "RCPT":
@@ -270,6 +275,8 @@ class Session:
             yield "8BITMIME"
         if relay.starttls and not self._in_tls:
             yield "STARTTLS"
+        if relay.auth:
+            yield "AUTH PLAIN"
         yield from relay.extensions
 
     async def _start_tls(self) -> None:
@@ -415,6 +422,8 @@ def main() -> None:
     parser.add_argument("--no-pipelining", action="store_true")
     parser.add_argument("--size", type=int, default=10_000_000)
     parser.add_argument("--delay", type=float, default=0, metavar="SECONDS")
+    parser.add_argument("--byte", type=float, default=0, metavar="SECONDS", help="each byte of a reply takes this long")
+    parser.add_argument("--auth", action="store_true", help="offer AUTH PLAIN")
     parser.add_argument("--greylist", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -424,6 +433,8 @@ def main() -> None:
         pipelining=not given.no_pipelining,
         size=given.size,
         delay_seconds=given.delay,
+        byte_seconds=given.byte,
+        auth=given.auth,
         greylist_seconds=given.greylist,
         seed=given.seed,
         keep=False,

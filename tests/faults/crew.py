@@ -18,6 +18,10 @@ from workers.demo.processes import PROCFILE
 
 LOOK_SECONDS = 0.1
 
+HOST_CLOCK = Path(__file__).with_name("host_clock")
+ON_FIRST_HOST = "-1"
+"""Processes with this end of a name share a clock that may be set."""
+
 
 class Crew:
     """Processes by name: `enforcer-1`, ... `ended` counts, by kind, the times one ended without having been asked to."""
@@ -29,6 +33,8 @@ class Crew:
         self._processes: dict[str, tied.Process] = {}
         self._stopping = False
         self.ended = dict.fromkeys(numbers, 0)
+        self._clock = directory / "clock"
+        self.set_clock(0)
 
     def start(self) -> None:
         """Start every process."""
@@ -77,6 +83,12 @@ class Crew:
         """Return the last process of each family of a kind: the one that works."""
         return [family[-1] for name in self._names if name.startswith(kind) and (family := self._family(name))]
 
+    def set_clock(self, seconds: float) -> None:
+        """Set the wall clock of the first process of each kind, so many seconds ahead of everybody's."""
+        written = self._clock.with_suffix(".new")
+        written.write_text(str(seconds))
+        written.replace(self._clock)
+
     def stop(self) -> None:
         """Ask all to end, and wait."""
         self._stopping = True
@@ -90,7 +102,12 @@ class Crew:
     def _start(self, name: str) -> None:
         kind = name.partition("-")[0]
         log = self._directory / f"{name}.log"
-        self._processes[name] = tied.start(_command(kind), at_death=signal.SIGKILL, log=log, environment=self._environment)
+        own_clock = self._own_clock() if name.endswith(ON_FIRST_HOST) else {}
+        self._processes[name] = tied.start(_command(kind), at_death=signal.SIGKILL, log=log, environment=self._environment | own_clock)
+
+    def _own_clock(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(HOST_CLOCK), self._environment.get("PYTHONPATH")]))
+        return {"PYTHONPATH": path, "HOST_CLOCK": str(self._clock)}
 
     def _family(self, name: str) -> list[psutil.Process]:
         try:

@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 MASTER = bytes(range(32))
 RING = f"faults:{base64.b64encode(MASTER).decode()}"
+PASSWORD = "canary-of-the-relay"
 LEASE_SECONDS = 5
 CONNECTIONS = 4
 QUEUES = ("enforce", "notify")
@@ -177,7 +178,7 @@ def settings(ground_folder: Path, database_url: str, redis_url: str, relay_port:
     return {
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
-        "SMTP_URL": f"smtp://127.0.0.1:{relay_port}",
+        "SMTP_URL": f"smtp://portcullis:{PASSWORD}@127.0.0.1:{relay_port}",
         "MAIL_FROM": "Security <security@faults.example>",
         "APP_URL": "https://app.faults.example",
         "PORTCULLIS_KEYS": RING,

@@ -24,9 +24,10 @@ import workers
 from jobs.failpoints import REACHED
 from tests.checker import find_violations
 from tests.faults import messages
-from tests.faults.ground import LEASE_SECONDS, QUEUES, Ground, a_ground, ring
+from tests.faults.ground import LEASE_SECONDS, PASSWORD, QUEUES, Ground, a_ground, ring
 from tests.faults.people import Admins, People
 from tests.faults.weather import FAULTS, Fault
+from workers.demo.people import Seeded
 
 BEFORE = {"after_reclaim": "after_mark"}
 """Places that are only reached after a process was killed at another one."""
@@ -37,6 +38,8 @@ LARGEST_BACKOFF_SECONDS = 110
 """A conductor that lost its Redis and its lead, then a relay's breaker at its third step, then a doubt's half minute."""
 BOUND_SECONDS = LEASE_SECONDS + 1 + LARGEST_BACKOFF_SECONDS
 """I10: lease + scan interval + largest backoff."""
+BLINK_SECONDS = 0.5
+"""Below this, two times are the same: a look of the test, and the noise of a busy machine."""
 LADDER_SECONDS = 1000
 """The long run waits out what recipients deferred: 1 and 5 minutes, and a quarter, before it no longer holds its run."""
 WORKER_BYTES = 150 * 2**20
@@ -116,6 +119,7 @@ class Nemesis:
         """Do it all."""
         began = time.monotonic()
         watching = asyncio.create_task(self._watch())
+        await self._time_neighbours()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._admins.live(self._seconds, every=1.5 if not self._is_long else 8))
             group.create_task(self._people.live(self._seconds, every=1.0 if not self._is_long else 4))
@@ -142,6 +146,25 @@ class Nemesis:
             unreached=sorted(set(failpoints()) - self._reached),
             told=self._ground.told,
         )
+
+    async def _time_neighbours(self) -> None:
+        """I9, before anything breaks: a small organization beside the large one, against another one alone."""
+        large, *_, other, small = self._ground.organizations
+        alone = await self._time_of(other)
+        await self._admins.require(large)
+        beside = await self._time_of(small)
+        self._ground.most |= {"s alone": alone, "s beside": beside}
+        if beside > min(60, 3 * max(alone, BLINK_SECONDS)):
+            self._ground.findings.append(f"I9: a small organization took {beside:.1f} s beside a large one, {alone:.1f} s alone")
+
+    async def _time_of(self, organization: Seeded) -> float:
+        began = time.monotonic()
+        await self._admins.require(organization)
+        running = "SELECT EXISTS (SELECT FROM portcullis.run WHERE organization_id = $1 AND state = 'running')"
+        async with asyncio.timeout(BOUND_SECONDS):
+            while await self._ground.value(running, organization.organization_id):  # noqa: ASYNC110 -- it happens in other processes
+                await asyncio.sleep(0.02)
+        return time.monotonic() - began
 
     async def _break(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -267,7 +290,7 @@ class Nemesis:
 
     def _secrets(self) -> list[str]:
         """I16: no address, password or key in any log of a worker."""
-        wanted = ["@", "AAECAwQFBgcICQoLDA0ODw", self._ground.postgres.url().split(":")[2].split("@")[0]]
+        wanted = ["@", PASSWORD, "AAECAwQFBgcICQoLDA0ODw", self._ground.postgres.url().split(":")[2].split("@")[0]]
         logs = [(path.name, path.read_text(errors="replace")) for path in sorted(self._ground.folder.glob("*-*.log"))]
         return [f"I16: {name} has {secret!r}" for name, text in logs for secret in wanted if secret in text]
 
@@ -305,6 +328,8 @@ class Nemesis:
         most = {
             "MiB a worker": round(self._ground.most.get("worker bytes", 0) / 2**20),
             "hints": max(self._ground.history.hints, default=0),
+            "s a small one alone": round(self._ground.most["s alone"], 2),
+            "s beside a large one": round(self._ground.most["s beside"], 2),
         }
         return {name: float(value or 0) for name, value in row.items()} | ended | most | {"failpoints": float(len(self._reached))}
 

@@ -64,9 +64,10 @@ class OwnRelay:
     def start(self, *more: str) -> None:
         """Start it, with more of its options."""
         command = [sys.executable, "-m", "tests.relay", "--port", str(self.port), "--log", str(self.log), "--rules", str(self._rules)]
+        command += ["--auth", *more]
         environment = {"PYTHONPATH": str(Path.cwd())}
         before = self._output.stat().st_size if self._output.exists() else 0
-        self._process = tied.start([*command, *more], at_death=signal.SIGKILL, log=self._output, environment=environment)
+        self._process = tied.start(command, at_death=signal.SIGKILL, log=self._output, environment=environment)
         deadline = time.monotonic() + 20
         while b"listening" not in self._output.read_bytes()[before:]:
             assert self._process.poll() is None, self._output.read_text()

@@ -284,11 +284,33 @@ async def drop_after_dot(ground: Ground, random: Random) -> None:
     await _rules(ground, random.uniform(2, 4), rules)
 
 
+@fault("SMTP: the account's quota is used up", "I5 I10")
+async def quota(ground: Ground, random: Random) -> None:
+    words = random.choice(["452 4.4.5 daily sending quota exceeded", "550 5.4.5 daily user sending limit exceeded"])
+    await _rules(ground, random.uniform(2, 4), [Rule(stage=Stage.MAIL, reply=words)])
+
+
+@fault("SMTP: the password is wrong", "I4 I6 I10")
+async def wrong_password(ground: Ground, random: Random) -> None:
+    ground.relay.kill()  # whoever is connected has shown it already
+    ground.relay.start()
+    await _rules(ground, random.uniform(2, 4), [Rule(stage=Stage.AUTH, reply="535 5.7.8 authentication credentials invalid")])
+
+
 @fault("SMTP: slow answers", "I4 I5 I9 I10")
 async def slow(ground: Ground, random: Random) -> None:
+    await _another_relay(ground, random.uniform(3, 5), "--delay", "0.3")
+
+
+@fault("SMTP: slow bytes", "I4 I5 I9 I10")
+async def slow_bytes(ground: Ground, random: Random) -> None:
+    await _another_relay(ground, random.uniform(3, 5), "--byte", "0.02")
+
+
+async def _another_relay(ground: Ground, seconds: float, *options: str) -> None:
     ground.relay.kill()
-    ground.relay.start("--delay", "0.3")
-    await asyncio.sleep(random.uniform(3, 5))
+    ground.relay.start(*options)
+    await asyncio.sleep(seconds)
     ground.relay.kill()
     ground.relay.start()
 
@@ -324,7 +346,15 @@ async def forge(ground: Ground, random: Random) -> None:
 # Time.
 
 
-@fault("a clock that jumps", "I5 I8 I10")
+@fault("a worker host's clock jumps, ahead and back", "I5 I8 I10")
+async def jump_host(ground: Ground, random: Random) -> None:
+    for seconds in (120, -random.uniform(60, 600), random.uniform(1, 10)):
+        ground.crew.set_clock(seconds)
+        await asyncio.sleep(random.uniform(1, 3))
+    ground.crew.set_clock(0)
+
+
+@fault("the database's moments jump", "I5 I8 I10")
 async def jump(ground: Ground, random: Random) -> None:
     """Move the database's moments instead of its clock: leases run out at once, and what waits is due or far away."""
     back = random.random() < 0.5
