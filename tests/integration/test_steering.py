@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -12,6 +12,7 @@ from jobs.store import steering, workers
 from jobs.store.database import Pool, open_pool
 from jobs.store.ids import MalformedIdError
 from jobs.store.steering import LimitScope, MalformedOrderError, Order, PauseScope, Selection, Stale, Unknown
+from jobs.store.workers import Station
 from tests import builders
 from tests.integration.switch_parts import EVERY_ID_TYPE, require
 from workers.demo.main_app import IdType
@@ -191,9 +192,10 @@ async def test_a_breaker_is_closed_wherever_it_is_seen_open(db: asyncpg.Connecti
 
 
 async def test_the_selection_of_dead_batches_says_which(db: asyncpg.Connection) -> None:
-    for nothing in ({}, {"everything": True, "run_id": 1}):
-        with pytest.raises(MalformedOrderError):
-            Selection(**nothing)
+    with pytest.raises(MalformedOrderError):
+        Selection()
+    with pytest.raises(MalformedOrderError):
+        Selection(everything=True, run_id=1)
     run = await a_run(db)
     for selection, error in (
         (Selection(batch_id=2**40), Unknown),
@@ -220,3 +222,26 @@ async def test_a_worker_that_is_told_to_drain(db: asyncpg.Connection) -> None:
     with pytest.raises(Stale, match="said nothing for 30 seconds"):
         await steering.drain_worker(db, ORDER, "host:7")
     assert await verbs(db) == ["drain"]
+
+
+async def test_an_order_to_end_is_not_for_the_next_process_of_that_name(db: asyncpg.Connection) -> None:
+    old = Station(host="host", pid=7, started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    new = Station(host="host", pid=7, started_at=datetime(2026, 1, 2, tzinfo=UTC))
+    assert not await workers.announce(db, "host:7/enforce", "enforce", 2, "1", station=old)
+    await steering.drain_worker(db, ORDER, "host:7")
+    assert await workers.announce(db, "host:7/enforce", "enforce", 2, "1", station=old)
+    assert not await workers.announce(db, "host:7/enforce", "enforce", 2, "1", station=new)
+    [seen] = await steering.list_workers(db)
+    assert (seen.host, seen.pid, seen.started_at, seen.drain_ordered_at) == ("host", 7, new.started_at, None)
+
+
+async def test_a_worker_is_shown_with_what_it_still_holds(db: asyncpg.Connection) -> None:
+    run = await a_run(db)
+    held, lost = (row["batch_id"] for row in await db.fetch("SELECT batch_id FROM portcullis.batch WHERE run_id = $1 ORDER BY 1", run))
+    await db.execute("UPDATE portcullis.batch SET leased_until = now() + interval '1 minute', holder = 'host:7' WHERE batch_id = $1", held)
+    await workers.announce(db, "host:7/enforce", "enforce", 2, "1", held=[held, lost])
+    [seen] = await steering.list_workers(db)
+    assert seen.held == 2
+    [batch] = seen.batches
+    assert (batch["batch_id"], batch["run_id"], batch["stage"]) == (held, run, "plan")
+    assert 0 < batch["lease_left_seconds"] <= 60
