@@ -338,6 +338,7 @@ def _ledger_and_relay_agree(evidence: Evidence, letter: Row, copies: int) -> Ite
     is_sure = not letter["doubts"] and not evidence.history.mailer_crashes
     if letter["state"] == "accepted" and copies == 0:
         yield f"I4: {_name(letter)} is accepted in the ledger, but no relay has it"
+    is_sure = is_sure and not (letter["state"] == "refused" and (letter["reason"] or "").startswith("bounced"))  # taken, and came back
     if letter["state"] in {"refused", "suppressed", "cancelled", "owed", "deferred"} and copies and is_sure:
         yield f"I4: {_name(letter)} is {letter['state']} in the ledger, but a relay accepted it"
 
