@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from jobs.audit.entries import Entry
 from jobs.audit.tallies import Tally
 from jobs.domain.verdicts import Verdict
 from jobs.store.database import Connection, Database
+from jobs.store.ids import OrganizationId
 from jobs.store.statements import statement
 
 HOLD_CHAINS = statement("hold_audit_chains")
@@ -26,6 +28,7 @@ HAS_SEAL = statement("has_audit_seal")
 IS_FOLLOWED = statement("is_seal_followed")
 COMPARE = statement("compare_audit")
 TALLY_LEDGER = statement("tally_ledger")
+PROVE = statement("prove_run")
 UNCHECKPOINTED = statement("count_uncheckpointed")
 
 PREFETCH = 50
@@ -77,6 +80,20 @@ class Unlike:
     run_id: int
     kind: str
     words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What is so of a run now. `joined_since`: members whom it did not judge; `None`: its rows were removed, nobody can say."""
+
+    state: str
+    epoch: int
+    finished_at: datetime | None
+    is_standing: bool | None
+    forgotten_at: datetime | None
+    requested_by: UUID | None
+    unprotected_sessions: int
+    joined_since: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +212,17 @@ async def tally_ledger(db: Connection, run_id: int) -> Tally | None:
         ends=int(row["ends"]),
         verdicts={verdict: row[verdict] for verdict in Verdict},
     )
+
+
+async def prove(db: Connection, run_id: int, organization: OrganizationId) -> Proof:
+    """Ask again whether a run's purpose is fulfilled; over everybody of the organization."""
+    return Proof(**await db.fetchrow(PROVE, run_id, organization))
+
+
+async def organization_of(db: Connection, run_id: int) -> OrganizationId:
+    """Return whose run it is."""
+    organization: OrganizationId = await db.fetchval("SELECT organization_id FROM portcullis.run WHERE run_id = $1", run_id)
+    return organization
 
 
 async def count_uncheckpointed(db: Connection, since: int) -> tuple[int, float]:

@@ -24,7 +24,9 @@ SWITCH = Group("The switch", sort_key=2)
 RUNS = Group("Runs", sort_key=3)
 QUEUES = Group("Queues", sort_key=4)
 LETTERS = Group("Letters", sort_key=5)
-PROCESSES = Group("Processes", sort_key=6)
+OPERATORS = Group("The console", sort_key=6)
+AUDIT = Group("Audit", sort_key=7)
+PROCESSES = Group("Processes", sort_key=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,7 @@ VERBS = (
         "List addresses that are not written to, the latest first, each with its reason.",
         under="suppressions",
     ),
-    Verb(
-        "workers.cli.suppressions:add", LETTERS, "Write to an address no more, until it is removed from the list.", under="suppressions"
-    ),
+    Verb("workers.cli.suppressions:add", LETTERS, "Write to an address no more, until it is removed from the list.", under="suppressions"),
     Verb("workers.cli.suppressions:remove", LETTERS, "Write to an address again, from the next letter on.", under="suppressions"),
     Verb(
         "workers.cli.rotating:rotate",
@@ -93,13 +93,35 @@ VERBS = (
         "Seal every second-factor secret under the ring's first key, so that older keys can leave the ring.",
     ),
     Verb("workers.cli.demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
+    Verb(
+        "workers.cli.operators:add", OPERATORS, "Let somebody sign in to the console, by an invitation that works once.", under="operators"
+    ),
+    Verb("workers.cli.operators:list_", OPERATORS, "List who may sign in to the console.", under="operators"),
+    Verb("workers.cli.operators:reset", OPERATORS, "Take password, second factor and sessions away, and invite anew.", under="operators"),
+    Verb("workers.cli.operators:remove", OPERATORS, "Let somebody sign in no longer; their sessions end.", under="operators"),
+    Verb(
+        "workers.cli.auditing:verify",
+        AUDIT,
+        "Verify the record of one run, or all of it: find the first entry that was touched.",
+        under="audit",
+    ),
+    Verb(
+        "workers.cli.auditing:key",
+        AUDIT,
+        "Print the public keys that verify checkpoints and certificates; the first one signs now.",
+        under="audit",
+    ),
+    Verb("workers.cli.auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
+    Verb("workers.cli.processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
 )
 
 FAMILIES = {
     "letters": (LETTERS, "Letters before members see them: `preview`, `send-test`."),
     "bounces": (LETTERS, "Mail that came back: `read`."),
     "suppressions": (LETTERS, "Addresses that are not written to: `list`, `add`, `remove`."),
+    "audit": (AUDIT, "The record of what was done: `verify`, `key`."),
+    "operators": (OPERATORS, "Who may sign in to the console: `add`, `list`, `reset`, `remove`."),
 }
 """Words that verbs follow."""
 
