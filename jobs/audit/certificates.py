@@ -22,9 +22,23 @@ from jobs.store.database import Connection
 
 FORMAT = "portcullis certificate 1"
 
-STATED = tuple(
-    "run_id organization_id epoch state reason requested_at effective_at finished_at stopped_because members verdicts sessions_ended"
-    " last_session_ended_at letters last_letter_at batches".split()
+STATED = (
+    "run_id",
+    "organization_id",
+    "epoch",
+    "state",
+    "reason",
+    "requested_at",
+    "effective_at",
+    "finished_at",
+    "stopped_because",
+    "members",
+    "verdicts",
+    "sessions_ended",
+    "last_session_ended_at",
+    "letters",
+    "last_letter_at",
+    "batches",
 )
 """What is taken from the run's status as it stands."""
 

@@ -68,14 +68,14 @@ async def test_a_certificate_is_verified_with_the_public_key_alone(
     assert "done. Nobody unprotected has a live session." in checked.out
 
 
-@pytest.mark.parametrize(("name", "value"), [("sessions_ended", 4), ("done", False), ("unprotected_live_sessions", 1)])
+@pytest.mark.parametrize("change", [{"sessions_ended": 4}, {"done": False}, {"unprotected_live_sessions": 1}], ids=str)
 async def test_a_certificate_that_was_changed_is_not_believed(
-    world: World, cli: Cli, organization: Organization, tmp_path: Path, name: str, value: object
+    world: World, cli: Cli, organization: Organization, tmp_path: Path, change: dict[str, object]
 ) -> None:
     path = tmp_path / "run.json"
     await cli("prove", await done(world, organization), "--out", path)
     document = json.loads(path.read_text())
-    document["certificate"][name] = value
+    document["certificate"].update(change)
     path.write_text(json.dumps(document))
     checked = await cli("prove", "--check", path, "--json")
     assert (checked.code, checked.document["error"]["name"]) == (ExitCode.AUDIT_EDITED, "edited")
