@@ -15,8 +15,9 @@ from typing import cast
 import structlog
 
 from jobs import instruments
+from jobs.breakers import Breakers, domain_of
 from jobs.domain.backoff import full_jitter
-from jobs.domain.letters import LetterState
+from jobs.domain.letters import LetterKind, LetterState
 from jobs.domain.outcomes import Outcome, Scope, settle
 from jobs.failpoints import reach
 from jobs.ports import Envelope, Receipt
@@ -39,7 +40,8 @@ Write = Callable[[Sequence[Settled]], Awaitable[object]]
 class Wave:
     """Letters of one claim that were marked `sending` together; complete when each one's outcome is committed.
 
-    `faults` is what the relay said against the letter itself, rather than against a recipient; `unsent` counts letters that came
+    `faults` is what the relay said against the letter itself, rather than against a recipient, `faulty` the kinds and domains that it was
+    said to; `held_back` are kinds of letters that are due and may not begin; `unsent` counts letters that came
     back because the relay is away or time was up, `deferred` those that no longer hold the run, `unwritten` those whose outcome the
     ledger will not have.
     """
@@ -48,6 +50,8 @@ class Wave:
     letters: int
     receipts: int = 0
     faults: list[str] = field(default_factory=list)
+    faulty: set[tuple[LetterKind, str]] = field(default_factory=set)
+    held_back: frozenset[LetterKind] = frozenset()
     unsent: int = 0
     deferred: int = 0
     unwritten: int = 0
@@ -66,8 +70,9 @@ class Reference:
 class LedgerRecorder:
     """Implements `jobs.ports.Recorder` over the ledger. One a process; `run` must be running while letters are sent."""
 
-    def __init__(self, write: Write, *, capacity: int = CAPACITY, seconds: float = SECONDS) -> None:
+    def __init__(self, write: Write, *, capacity: int = CAPACITY, seconds: float = SECONDS, breakers: Breakers | None = None) -> None:
         self._write = write
+        self._breakers = breakers
         self._capacity = capacity
         self._seconds = seconds
         self._waiting: list[tuple[Wave, Settled]] = []
@@ -97,6 +102,7 @@ class LedgerRecorder:
         words = None if receipt.scope is Scope.ACCEPTED else _words(envelope, receipt)
         if receipt.scope is Scope.MESSAGE and words:
             wave.faults.append(words)
+            wave.faulty.add((letter.letter, domain_of(envelope.recipient)))
         elif receipt.scope is Scope.RELAY or receipt.scope is Scope.UNSENT:
             wave.unsent += 1
         outcome = settle(
@@ -107,10 +113,14 @@ class LedgerRecorder:
             words=words,
             relay_id=receipt.relay_id,
         )
+        if self._breakers is not None:
+            self._breakers.count(wave.claim.run_id, letter.letter, envelope.recipient, receipt, was_refused=letter.was_refused)
         self._take(wave, letter, outcome)
 
     def suppress(self, wave: Wave, letter: Letter, reason: str) -> None:
         """Take a letter that can't be sent at all, with the reason."""
+        if self._breakers is not None:
+            self._breakers.returned(wave.claim.run_id, letter.letter)
         self._take(wave, letter, Outcome(state=LetterState.SUPPRESSED, reason=reason))
 
     async def run(self) -> None:

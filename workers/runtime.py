@@ -12,12 +12,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import redis.asyncio
 import structlog
 from dramatiq import Broker, Middleware, Worker
 
 from jobs import instruments, resources
+from jobs.breakers import Breakers
 from jobs.keys import Purpose
 from jobs.letters import Branding, Composer, catalogues
 from jobs.recorder import LedgerRecorder
@@ -25,10 +27,11 @@ from jobs.resources import Mail, Resources
 from jobs.routing import NOTIFY_QUEUE
 from jobs.second_factor.posting import post_for_ever
 from jobs.store import deliveries, workers
+from jobs.store.breakers import Rules
 from jobs.store.database import Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
 from workers.heartbeat import beating
-from workers.mailer import PooledMailer, RedisLimiter, follow_orders
+from workers.mailer import PooledMailer, RedisLimiter, Signboard, follow_orders
 from workers.metrics.limiting import CountedLimiter
 from workers.metrics.telling import telling
 from workers.settings import Settings
@@ -108,16 +111,19 @@ class Runtime:
     async def _open_mail(self, pool: Pool, broker: PortcullisBroker) -> AsyncIterator[Mail]:
         client = redis.asyncio.Redis.from_url(self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=3)
         mailer = PooledMailer.from_settings(self.settings)
-        recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled))
-        recording = asyncio.create_task(recorder.run())
+        breakers = Breakers(pool, holder=self.station.name, rules=_rules(self.settings))
+        recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled), breakers=breakers)
         limiter = RedisLimiter.from_settings(client, self.settings)
-        following = asyncio.create_task(follow_orders(pool, limiter))
+        signboard = Signboard(pool, self.station.name, mailer)
+        recording = asyncio.create_task(recorder.run())
+        following = asyncio.gather(breakers.follow(), follow_orders(pool, limiter, breakers=breakers, signboard=signboard))
         try:
             yield Mail(
                 mailer=mailer,
                 limiter=CountedLimiter(limiter),
                 recorder=recorder,
                 composer=compose_for(self.settings),
+                breakers=breakers,
                 others_wait=partial(broker.has_urgent, NOTIFY_QUEUE),
             )
         finally:
@@ -142,6 +148,11 @@ class Runtime:
         is_new = stored.result(QUARANTINE_SECONDS)
         instruments.QUARANTINED.labels(message.reason).inc()
         log.warning("message_quarantined", queue=message.queue, reason=str(message.reason), digest=message.digest, is_new=is_new)
+
+
+def _rules(settings: Settings) -> Rules:
+    first = settings.breaker_seconds
+    return Rules(first_pause=first, longest_pause=60 * first, patience=settings.lease_seconds)
 
 
 def compose_for(settings: Settings) -> Composer:
@@ -169,6 +180,6 @@ async def _finish(task: "asyncio.Task[None]") -> None:
     await _end(task)
 
 
-async def _end(task: "asyncio.Task[None]") -> None:
+async def _end(task: "asyncio.Future[Any]") -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

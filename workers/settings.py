@@ -281,6 +281,8 @@ class Settings(MetricsSettings, LetterSettings, KeySettings, BounceSettings, Rel
     letters_per_connection: Count = Field(default=100, alias="PORTCULLIS_LETTERS_PER_CONNECTION")
     connections_per_minute: Count = Field(default=100, alias="PORTCULLIS_CONNECTIONS_PER_MINUTE")
 
+    breaker_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(default=60, alias="PORTCULLIS_BREAKER_SECONDS")
+
     lease_seconds: Annotated[float, Field(ge=1, le=60)] = Field(default=60, alias="PORTCULLIS_LEASE_SECONDS")
 
 

@@ -8,7 +8,6 @@ the claim's token; a crash owes again what was on its way and not recorded, with
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from jobs.domain.letters import LetterKind
 from jobs.domain.outcomes import FAULT_SECONDS
 from jobs.errors import Deferred
 from jobs.failpoints import reach
+from jobs.leave import PEEK, Leave, ask_leave
 from jobs.letters import Addressee, Occasion, Totals, Unaddressable, Unreachable
 from jobs.ports import Envelope
 from jobs.recorder import Reference, Wave
@@ -28,15 +28,11 @@ from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
 from jobs.store.database import WEATHER
 from jobs.store.deliveries import Letter, slot_of
-from jobs.store.ids import MemberId
 
 log = structlog.get_logger(__name__)
 
 WAVE = 250
 """Letters marked `sending` at a time while no limit is on."""
-
-PEEK = 2_000
-"""Letters that the limiter is asked about at a time: a whole batch, so that a domain at its limit holds up no other."""
 
 SLICE_SECONDS = 10.0
 """How long one claim goes on sending before it gives the batch back, so that a slow relay is shared between organizations."""
@@ -55,6 +51,12 @@ batches come often and use up what a domain takes, the rest look in now and then
 
 LONG_SECONDS = 60.0
 """A wait that people are told of: no rate takes this long, only a quota."""
+
+HELD_SECONDS = (2.0, 60.0)
+"""How long a batch is away, at least and at most, whose letters an open breaker holds back; it is called when the breaker closes."""
+
+FIRST_SECONDS = 2.0
+"""How long a batch waits for the answers to the first letters of a kind, until it is given back."""
 
 AWAY_SECONDS = 5.0
 """How long a batch is away, at most, while the relay is: it keeps its place in the window, so that not every batch comes to ask."""
@@ -77,15 +79,7 @@ class Turn:
     holds_place: bool = True
     reason: str | None = None
     fault: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leave:
-    """What the limiter allows: these members (`None`: whoever is next), and when more (0: nobody is held back)."""
-
-    members: list[MemberId] | None = None
-    wait_seconds: float = 0.0
-    domains_only: bool = False
+    faulty: frozenset[tuple[LetterKind, str]] = frozenset()
 
 
 async def notify(resources: Resources, claim: Claim) -> None:
@@ -105,7 +99,7 @@ async def notify(resources: Resources, claim: Claim) -> None:
     async with _kept_alive(resources, claim):
         turn = await _send_due(resources, mail, claim)
     if turn.fault:
-        await _hold_back(resources, claim, turn.fault)
+        await _hold_back(resources, mail, claim, turn)
         return
     if claim.stage is Stage.NOTICE and (turn.deferred or claim.deferred):
         await deliveries.part_deferred(resources.pool, claim)
@@ -121,28 +115,43 @@ def _mail(resources: Resources) -> Mail:
 
 
 async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
-    """Send wave after wave until nothing is due, a limit or the relay says wait, the slice is over, or somebody else should have a turn."""
+    """Send wave after wave until nothing is due, somebody says wait, the slice is over, or somebody else should have a turn."""
     clock = asyncio.get_running_loop().time
-    end = clock() + SLICE_SECONDS
+    end, patient_until = clock() + SLICE_SECONDS, clock() + FIRST_SECONDS
     letters = deferred = 0
     while True:
         if resources.draining.is_set():
             raise Deferred(claim.batch_id, 0)
         if pause := mail.mailer.retry_in_seconds:
             return Turn(letters=letters, deferred=deferred, wait_seconds=min(pause, AWAY_SECONDS), reason="the relay is away")
-        leave = await _ask_limiter(resources, mail, claim)
+        leave = await ask_leave(resources.pool, mail, claim)
         wave = await _send_next(resources, mail, claim, leave)
         letters += wave.letters - wave.unsent
         deferred += wave.deferred
         if wave.faults:
-            return Turn(letters=letters, fault=wave.faults[0])
+            return Turn(letters=letters, fault=wave.faults[0], faulty=frozenset(wave.faulty))
         if leave.wait_seconds and wave.letters < WORTH_STAYING:
             return replace(_away(leave, letters), deferred=deferred)
+        held = _held(mail, claim, leave, wave)
+        if held and not wave.letters and (held.reason or clock() > patient_until or await mail.others_wait()):
+            return replace(held, letters=letters, deferred=deferred)
         was_last = wave.letters < WAVE if leave.members is None else not wave.letters
-        if was_last or clock() > end or await mail.others_wait():
+        if (was_last and not held) or clock() > end or await mail.others_wait():
             return Turn(letters=letters, deferred=deferred)
-        if leave.wait_seconds:
+        if leave.wait_seconds or (held and not wave.letters):
             await asyncio.sleep(STAY_SECONDS)
+
+
+def _held(mail: Mail, claim: Claim, leave: Leave, wave: Wave) -> Turn | None:
+    """Return for how long a batch of which a breaker holds letters back is away; without a reason: for the answers to the first ones."""
+    hold = leave.hold
+    if mail.breakers and wave.held_back:
+        hold = mail.breakers.hold_of_kinds(claim.run_id, wave.held_back) or hold
+    if hold is None:
+        return Turn(wait_seconds=TURN_SECONDS, holds_place=False) if wave.held_back else None
+    least, most = HELD_SECONDS
+    jitter = 0.75 + 0.5 * random.random()  # noqa: S311 -- no secret
+    return Turn(wait_seconds=min(most, max(least, hold.seconds)) * jitter, holds_place=False, reason=hold.reason)
 
 
 def _away(leave: Leave, letters: int) -> Turn:
@@ -159,34 +168,16 @@ async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leav
     """Mark and send the letters that may leave now; an empty wave: none may, or none is due."""
     if leave.members == []:
         return Wave(claim=claim, letters=0)
-    limit = WAVE if leave.members is None else len(leave.members)
-    marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease)
+    breakers = mail.breakers
+    canaries = breakers is not None and await breakers.mind_canaries(claim.run_id, claim.stage)
+    # Letters of a kind that is held back must not hide those of others.
+    limit = len(leave.members) if leave.members is not None else PEEK if breakers and breakers.holds_kinds else WAVE
+    marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease, canaries=canaries)
     reach("after_mark")
     seconds = min(SLICE_SECONDS, 0.8 * resources.lease.total_seconds())
-    return await _send_wave(mail, claim, marked, seconds) if marked else Wave(claim=claim, letters=0)
-
-
-async def _ask_limiter(resources: Resources, mail: Mail, claim: Claim) -> Leave:
-    """Return who may be written to now, of all that are due in the batch."""
-    if mail.limiter.unlimited:
-        return Leave()
-    due = await deliveries.peek(resources.pool, claim, limit=PEEK)
-    if not due:
-        return Leave()
-    domains = {member: _domain(address) for member, address in due.items()}
-    grant = await mail.limiter.take(str(claim.organization_id), Counter(domains.values()))
-    left = Counter(grant.letters)
-    chosen: list[MemberId] = []
-    for member, domain in domains.items():
-        if left[domain] > 0:
-            left[domain] -= 1
-            chosen.append(member)
-    return Leave(members=chosen, wait_seconds=grant.wait_seconds, domains_only=grant.domains_only)
-
-
-def _domain(address: str | None) -> str:
-    """Return the recipient domain that the limiter counts; whatever has none shares the empty one."""
-    return (address or "").rpartition("@")[2].strip().lower()[:255]
+    wave = await _send_wave(mail, claim, marked, seconds) if marked else Wave(claim=claim, letters=0)
+    wave.held_back = marked.held_back
+    return wave
 
 
 async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds: float) -> Wave:
@@ -266,10 +257,18 @@ def _totals(claim: Claim) -> Totals | None:
     )
 
 
-async def _hold_back(resources: Resources, claim: Claim, fault: str) -> None:
-    """Stop sending this batch: the relay refuses the letter itself, and more of them would only hurt the sender's name."""
-    log.error("letter_rejected", reason=fault)
-    await batches.release(resources.pool, claim, seconds=FAULT_SECONDS, is_attempt=True, error=f"the relay refuses the letter: {fault}")
+async def _hold_back(resources: Resources, mail: Mail, claim: Claim, turn: Turn) -> None:
+    """Stop sending this batch: the relay refuses the letter itself, and more of them would only hurt the sender's name.
+
+    No attempt of the batch where a breaker sees to it: that one tries again for as long as it takes.
+    """
+    log.error("letter_rejected", reason=turn.fault)
+    is_attempt = True
+    if mail.breakers:
+        await mail.breakers.tell()
+        is_attempt = not mail.breakers.covers(claim.run_id, {kind for kind, _ in turn.faulty}, {domain for _, domain in turn.faulty})
+    error = f"the relay refuses the letter: {turn.fault}"
+    await batches.release(resources.pool, claim, seconds=FAULT_SECONDS, is_attempt=is_attempt, error=error)
 
 
 @asynccontextmanager

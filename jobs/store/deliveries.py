@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from jobs.domain.letters import LetterKind
 from jobs.domain.outcomes import Outcome
@@ -58,7 +58,10 @@ def slot_of(stage: Stage) -> Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One letter that is `sending`: which, and to whom, frozen at its first claim (`first_tried_at`, which is also its date)."""
+    """One letter that is `sending`: which, and to whom, frozen at its first claim (`first_tried_at`, which is also its date).
+
+    `was_refused`: a relay has refused it for good before, and has been counted.
+    """
 
     member_id: MemberId
     letter: LetterKind
@@ -70,6 +73,20 @@ class Letter:
     first_tried_at: datetime
     attempts: int
     doubts: int
+    was_refused: bool = False
+
+
+class Marked(list[Letter]):
+    """Letters that are `sending` now. `held_back`: kinds of which there are more that are due, and which may not begin now."""
+
+    held_back: frozenset[LetterKind] = frozenset()
+
+
+class Due(NamedTuple):
+    """A letter that may be claimed: the raw address that it would go to, and its kind as things stood when it was owed."""
+
+    address: str | None
+    letter: LetterKind | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +119,8 @@ async def reclaim(db: Database, claim: Claim) -> int:
     return int(row["letters"])
 
 
-async def peek(db: Database, claim: Claim, *, limit: int) -> dict[MemberId, str | None]:
-    """Return the next letters that are due and the raw address each would go to, claiming none."""
+async def peek(db: Database, claim: Claim, *, limit: int) -> dict[MemberId, Due]:
+    """Return the next letters that are due, claiming none."""
     rows = await db.fetch(
         PEEK.over(claim.low, claim.high),
         claim.batch_id,
@@ -114,11 +131,15 @@ async def peek(db: Database, claim: Claim, *, limit: int) -> dict[MemberId, str 
         claim.high,
         limit,
     )
-    return {row["member_id"]: row["address"] for row in rows}
+    return {row[0]: Due(row[1], LetterKind(row[2]) if row[2] else None) for row in rows}
 
 
-async def mark(db: Database, claim: Claim, *, limit: int, members: Sequence[MemberId] | None, lease: timedelta) -> list[Letter]:
-    """Decide, freeze and commit as `sending` the next letters; only those of `members` if given. Empty: none is due.
+async def mark(
+    db: Database, claim: Claim, *, limit: int, members: Sequence[MemberId] | None, lease: timedelta, canaries: bool = False
+) -> Marked:
+    """Decide, freeze and commit as `sending` the next letters; only those of `members` if given. Empty: none may begin now.
+
+    `canaries`: mind how many of a kind may begin, see `jobs.breakers`.
 
     Raises:
         Obsolete: The claim is stale or the letters are not wanted any more.
@@ -135,10 +156,11 @@ async def mark(db: Database, claim: Claim, *, limit: int, members: Sequence[Memb
         limit,
         members,
         lease,
+        canaries,
     )
     if not rows:
         raise Obsolete(claim.batch_id)
-    return [
+    marked = Marked(
         Letter(
             member_id=row[0],
             letter=LetterKind(row[1]),
@@ -150,10 +172,14 @@ async def mark(db: Database, claim: Claim, *, limit: int, members: Sequence[Memb
             first_tried_at=row[7],
             attempts=row[8],
             doubts=row[9],
+            was_refused=row[10],
         )
         for row in rows
         if row[0] is not None
-    ]
+    )
+    if canaries:
+        marked.held_back = frozenset(LetterKind(kind) for row in rows for kind in row[11] or ())
+    return marked
 
 
 async def record(db: Database, settled: Sequence[Settled]) -> int:

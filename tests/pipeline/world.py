@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import redis.asyncio
 
+from jobs.breakers import Breakers
 from jobs.claiming import Work, run_claimed
 from jobs.keys import Key, KeyRing, Purpose
 from jobs.letters import Composer
@@ -26,6 +27,7 @@ from jobs.stages.plan import plan
 from jobs.stages.remind import write_letters
 from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
+from jobs.store.breakers import Rules
 from jobs.store.database import Pool, open_pool
 from jobs.store.statements import statement
 from tests.builders import Member, Organization
@@ -333,8 +335,10 @@ async def a_world(database_url: str, redis_url: str, *, relay: Relay | None = No
 
 
 @asynccontextmanager
-async def a_mailroom(pool: Pool, redis_url: str, relay: Relay, *, limits: Limits | None = None) -> AsyncIterator[Mail]:
-    """Open what only mailers have. The breaker waits for milliseconds, so that a test need not."""
+async def a_mailroom(
+    pool: Pool, redis_url: str, relay: Relay, *, limits: Limits | None = None, rules: Rules | None = None
+) -> AsyncIterator[Mail]:
+    """Open what only mailers have. The breakers wait for milliseconds, so that a test need not."""
     client = redis.asyncio.Redis.from_url(redis_url)
     mailer = PooledMailer(
         RelaySettings.parse(f"smtp://127.0.0.1:{relay.port}"),
@@ -343,7 +347,9 @@ async def a_mailroom(pool: Pool, redis_url: str, relay: Relay, *, limits: Limits
         connections_per_minute=0,
         breaker=RelayBreaker(first_seconds=0.02, longest_seconds=0.1),
     )
-    recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled), seconds=0.02)
+    breakers = Breakers(pool, holder="test", rules=rules or Rules(first_pause=0.1, longest_pause=0.2, patience=2))
+    following = asyncio.create_task(breakers.follow(seconds=0.05))
+    recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled), seconds=0.02, breakers=breakers)
     recording = asyncio.create_task(recorder.run())
     composer = Composer(mail_from=SENDER, app_url="https://app.example.com", message_id_key=KEY, message_id_key_id="k1")
     try:
@@ -352,10 +358,12 @@ async def a_mailroom(pool: Pool, redis_url: str, relay: Relay, *, limits: Limits
             limiter=RedisLimiter(client, relay="relay", limits=limits or Limits()),
             recorder=recorder,
             composer=composer,
+            breakers=breakers,
         )
     finally:
         recording.cancel()
-        await asyncio.gather(recording, return_exceptions=True)
+        following.cancel()
+        await asyncio.gather(recording, following, return_exceptions=True)
         await mailer.aclose(seconds=0.1)
         await client.aclose()
 

@@ -14,6 +14,8 @@ from jobs.ports import Receipt
 
 FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 300.0
+HELD_SECONDS = 1.0
+"""The pause while somebody holds it closed: not to try a relay that is away again and again without one."""
 
 
 class BreakerState(StrEnum):
@@ -35,7 +37,7 @@ class Trouble:
 class RelayBreaker:
     """One relay's breaker in one process."""
 
-    __slots__ = ("_clock", "_first_seconds", "_longest_seconds", "_pause_seconds", "_until", "trouble")
+    __slots__ = ("_clock", "_first_seconds", "_held_until", "_longest_seconds", "_pause_seconds", "_until", "trouble")
 
     def __init__(
         self,
@@ -49,6 +51,7 @@ class RelayBreaker:
         self._clock = clock
         self._pause_seconds = 0.0
         self._until = 0.0
+        self._held_until = float("-inf")
         self.trouble: Trouble | None = None
 
     @property
@@ -71,6 +74,8 @@ class RelayBreaker:
         if self.state is BreakerState.OPEN:
             return False
         self._pause_seconds = min(self._longest_seconds, self._pause_seconds * 2 or self._first_seconds)
+        if self._clock() < self._held_until:
+            self._pause_seconds = min(HELD_SECONDS, self._first_seconds)
         self._until = self._clock() + self._pause_seconds
         self.trouble = Trouble(since=self.trouble.since if self.trouble else datetime.now(UTC), receipt=receipt)
         return True
@@ -81,3 +86,8 @@ class RelayBreaker:
         self.trouble = None
         self._pause_seconds = 0.0
         return was_open
+
+    def hold_closed(self, seconds: float) -> bool:
+        """Close, because somebody said so, and for so long open only for a moment at a time. Says whether it was open."""
+        self._held_until = self._clock() + seconds
+        return self.reset()

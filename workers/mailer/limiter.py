@@ -17,6 +17,8 @@ from jobs.ports import Grant
 from workers.mailer.limits import EVERY, Limits
 from workers.settings import Settings
 
+__all__ = ["Limits", "RedisLimiter"]
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 

@@ -91,6 +91,15 @@ class PooledMailer:
             retry_in_seconds=breaker.retry_in_seconds,
         )
 
+    def statuses(self) -> tuple[MailerStatus, ...]:
+        """Return the same, as whoever has several relays does."""
+        return (self.status(),)
+
+    def close_breaker(self, relay: str, *, seconds: float) -> None:
+        """Try the relay again at once, because somebody said so, and for so long make no pause worth the name."""
+        if relay == self._relay.name and self._staff.breaker.hold_closed(seconds):
+            self._staff.call_soon()
+
     async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float) -> None:
         """Send every envelope or give it back, as `jobs.ports.Mailer` says. Several calls at a time share the pool, letter by letter.
 

@@ -1,4 +1,5 @@
--- The next letters of a batch and the address each would go to, without claiming them: what the limiter is asked about.
+-- The next letters of a batch, what each would be by now, and the address it would go to, without claiming them: what the limiter is
+-- asked about.
 --
 -- $1  bigint                      batch
 -- $2  bigint                      run
@@ -7,9 +8,10 @@
 -- $5  portcullis.member_id        first member of the range; null: open
 -- $6  portcullis.member_id        first member behind the range; null: open
 -- $7  integer                     letters at most
-SELECT due.member_id, CASE WHEN due.first_tried_at IS NULL THEN m.email ELSE due.recipient END AS address
+SELECT due.member_id, CASE WHEN due.first_tried_at IS NULL THEN m.email ELSE due.recipient END AS address,
+       coalesce(due.letter, portcullis.letter_for(due.verdict)) AS letter
 FROM (
-    SELECT d.member_id, d.first_tried_at, d.recipient
+    SELECT d.member_id, d.first_tried_at, d.recipient, d.letter, d.verdict
     FROM portcullis.delivery d
     WHERE d.run_id = $2 AND d.slot = $3 AND d.batch_id = $1
       AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
