@@ -24,13 +24,15 @@ PEEK = 2_000
 class Leave:
     """These members may be written to (`None`: whoever is next), and when more (0: no limit holds anybody back).
 
-    `domains_only`: what is missing waits for its recipient domains' limits alone. `hold`: what a breaker holds back, and why.
+    `domains_only`: what is missing waits for its recipient domains' limits alone. `hold`: what a breaker holds back, and why. `relay`:
+    through which one, where a limit was asked.
     """
 
     members: list[MemberId] | None = None
     wait_seconds: float = 0.0
     domains_only: bool = False
     hold: Hold | None = None
+    relay: str | None = None
 
 
 async def ask_leave(db: Database, mail: Mail, claim: Claim) -> Leave:
@@ -49,8 +51,9 @@ async def ask_leave(db: Database, mail: Mail, claim: Claim) -> Leave:
     if breakers and breakers.holds_domains:
         admitted = Counter(await breakers.admit(demand))
         hold = breakers.hold_of_domains(domain for domain, letters in demand.items() if admitted[domain] < letters) or hold
-    grant = await _take(mail, claim, +admitted)
-    return Leave(members=_choose(domains, grant), wait_seconds=grant.wait_seconds, domains_only=grant.domains_only, hold=hold)
+    relay, grant = await _take(mail, claim, +admitted)
+    chosen = _choose(domains, grant)
+    return Leave(members=chosen, wait_seconds=grant.wait_seconds, domains_only=grant.domains_only, hold=hold, relay=relay)
 
 
 def _without_held_kinds(breakers: Breakers, claim: Claim, due: Mapping[MemberId, Due]) -> tuple[dict[MemberId, Due], Hold | None]:
@@ -60,10 +63,17 @@ def _without_held_kinds(breakers: Breakers, claim: Claim, due: Mapping[MemberId,
     return {member: each for member, each in due.items() if each.letter not in holds}, next(iter(holds.values()), None)
 
 
-async def _take(mail: Mail, claim: Claim, wanted: Mapping[str, int]) -> Grant:
+async def _take(mail: Mail, claim: Claim, wanted: Mapping[str, int]) -> tuple[str | None, Grant]:
+    """Return the first relay, in their turn, whose limits let something leave; if none do, the shortest wait."""
     if not wanted:
-        return Grant(letters={}, wait_seconds=0)
-    return await mail.limiter.take(str(claim.organization_id), wanted)
+        return None, Grant(letters={}, wait_seconds=0)
+    waits: list[Grant] = []
+    for relay in mail.mailer.turn():
+        grant = await mail.limiter.take(str(claim.organization_id), wanted, relay=relay)
+        if any(grant.letters.values()):
+            return relay, grant
+        waits.append(grant)
+    return None, min(waits, key=lambda grant: grant.wait_seconds, default=Grant(letters={}, wait_seconds=1))
 
 
 def _choose(domains: Mapping[MemberId, str], grant: Grant) -> list[MemberId]:

@@ -63,14 +63,17 @@ class Recorder(Protocol):
 
 
 class Mailer(Protocol):
-    """Sends letters over pooled connections."""
+    """Sends letters over pooled connections, to one relay or several."""
 
     @property
     def retry_in_seconds(self) -> float:
-        """How long the relay should be left alone; 0: it is believed to be well."""
+        """How long every relay should be left alone; 0: one is believed to be well."""
 
-    async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float) -> None:
-        """Send every envelope, or give it back as `UNSENT`; returns when each one has its receipt.
+    def turn(self) -> list[str]:
+        """Return the relays (host:port) that may be tried now, the one whose turn it is first."""
+
+    async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float, relay: str | None = None) -> None:
+        """Send every envelope, through `relay` if it is given, or give it back as `UNSENT`; returns when each one has its receipt.
 
         No letter *begins* later than `seconds` after the call; one that has begun is bounded by the stage timeouts. Never raises
         for what a relay does: that is a receipt. Cancelling the call closes the connections in use.
@@ -96,5 +99,8 @@ class Limiter(Protocol):
     def unlimited(self) -> bool:
         """True when every limit is off, so that nobody needs to be asked."""
 
-    async def take(self, organization: str, demand: Mapping[str, int]) -> Grant:
-        """Take as many tokens as there are, at most `demand` per recipient domain (letters). Tokens taken are spent."""
+    async def take(self, organization: str, demand: Mapping[str, int], *, relay: str | None = None) -> Grant:
+        """Take as many tokens as there are, at most `demand` per recipient domain (letters). Tokens taken are spent.
+
+        `relay`: where the letters will be handed over, by default the first one.
+        """

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs.ports import Envelope, Receipt, Scope
 from tests.relay import Relay as ScriptedRelay
+from workers.mailer.fleet import Fleet
 from workers.mailer.pool import PooledMailer
 from workers.mailer.terms import Terms
 from workers.settings import Relay
@@ -62,7 +63,7 @@ def a_mailer(relay: ScriptedRelay, *, scheme: str = "smtp", terms: Terms | None 
     return PooledMailer(Relay.parse(url), hostname="client.test", terms=terms, **{"connections_per_minute": 0, **given})
 
 
-async def send(mailer: PooledMailer, envelopes: list[Envelope], *, seconds: float = 10) -> ListRecorder:
+async def send(mailer: PooledMailer | Fleet, envelopes: list[Envelope], *, seconds: float = 10) -> ListRecorder:
     """Send one wave and check what every wave must keep: exactly one receipt for each envelope."""
     recorder = ListRecorder()
     await mailer.send(envelopes, recorder, seconds=seconds)

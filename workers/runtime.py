@@ -31,7 +31,7 @@ from jobs.store.breakers import Rules
 from jobs.store.database import Pool, close_pool, open_pool
 from workers.broker import PortcullisBroker, Quarantined
 from workers.heartbeat import beating
-from workers.mailer import PooledMailer, RedisLimiter, Signboard, follow_orders
+from workers.mailer import Fleet, RedisLimiter, Signboard, follow_orders
 from workers.metrics.limiting import CountedLimiter
 from workers.metrics.telling import telling
 from workers.settings import Settings
@@ -110,7 +110,7 @@ class Runtime:
     @asynccontextmanager
     async def _open_mail(self, pool: Pool, broker: PortcullisBroker) -> AsyncIterator[Mail]:
         client = redis.asyncio.Redis.from_url(self.settings.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=3)
-        mailer = PooledMailer.from_settings(self.settings)
+        mailer = Fleet.from_settings(self.settings)
         breakers = Breakers(pool, holder=self.station.name, rules=_rules(self.settings))
         recorder = LedgerRecorder(lambda settled: deliveries.record(pool, settled), breakers=breakers)
         limiter = RedisLimiter.from_settings(client, self.settings)

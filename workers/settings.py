@@ -6,6 +6,8 @@ frozen and keep secrets out of their `repr`.
 """
 
 import os
+import re
+import ssl
 from collections.abc import Callable, Mapping
 from email.utils import parseaddr
 from enum import StrEnum
@@ -15,6 +17,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from jobs.keys import KeyRing
+
+WEIGHT = re.compile(r"weight=(\d{1,4})")
+BETWEEN_RELAYS = re.compile(r"\s*,\s*(?=[A-Za-z0-9+]*:?/|$)")
+"""A comma with a scheme behind it, also one with a typo: a password may have commas of its own."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -45,6 +51,8 @@ class Relay(BaseModel):
     security: Security
     username: str | None = None
     password: SecretStr | None = None
+    weight: int = 1
+    """Its part of the letters, beside other relays; 0: only while no other one is well."""
 
     @property
     def name(self) -> str:
@@ -53,7 +61,7 @@ class Relay(BaseModel):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Read `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port]`.
+        """Read `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port][?weight=1]`.
 
         Raises:
             ValueError: With what is wrong; credentials are not repeated.
@@ -65,8 +73,9 @@ class Relay(BaseModel):
         security, port = schemes[parts.scheme]
         if not parts.hostname:
             raise ValueError("a host is missing")
-        if parts.path.strip("/") or parts.query or parts.fragment:
-            raise ValueError("nothing may follow host and port")
+        weight = WEIGHT.fullmatch(parts.query or "weight=1")
+        if parts.path.strip("/") or not weight or parts.fragment:
+            raise ValueError("nothing may follow host and port but ?weight= and a whole number")
         if security is Security.PLAIN and parts.username and parts.hostname not in LOOPBACK:
             raise ValueError("a password over plain smtp:// would be readable on the way; use smtp+starttls:// or smtps://")
         return cls(
@@ -75,7 +84,27 @@ class Relay(BaseModel):
             security=security,
             username=unquote(parts.username) if parts.username else None,
             password=SecretStr(unquote(parts.password)) if parts.password else None,
+            weight=int(weight[1]),
         )
+
+    @classmethod
+    def parse_all(cls, urls: str) -> tuple[Self, ...]:
+        """Read one relay or several, comma-separated.
+
+        Raises:
+            ValueError: With what is wrong with which of them; credentials are not repeated.
+        """
+        parts = BETWEEN_RELAYS.split(urls.strip())
+        found: list[Self] = []
+        for number, url in enumerate(parts, 1):
+            try:
+                found.append(cls.parse(url))
+            except ValueError as error:
+                raise ValueError(f"relay {number} of {len(parts)}: {error}" if len(parts) > 1 else str(error)) from None
+        names = [relay.name for relay in found]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the same relay is named twice: {', '.join(twice)}")
+        return tuple(found)
 
 
 def _split(url: str) -> SplitResult:
@@ -102,6 +131,17 @@ def _is_url(*schemes: str) -> AfterValidator:
             raise ValueError(f"must start with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
 
     return _secretly(check)
+
+
+def _is_authority(value: str) -> str:
+    must = "must be a file with certificates of authorities in PEM form"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+    except ssl.SSLError:
+        raise ValueError(f"{must}: there is none in it") from None
+    except OSError as error:
+        raise ValueError(f"{must}: {error.strerror}") from None
+    return value
 
 
 def _is_mailbox(value: str) -> str:
@@ -194,13 +234,19 @@ class RedisSettings(Environment):
 class RelaySettings(Environment):
     """Where letters are handed over, and in whose name."""
 
-    smtp_url: Annotated[SecretStr, _secretly(Relay.parse)] = Field(alias="SMTP_URL")
+    smtp_url: Annotated[SecretStr, _secretly(Relay.parse_all)] = Field(alias="SMTP_URL")
+    smtp_ca: Annotated[str | None, AfterValidator(_is_authority)] = Field(default=None, alias="PORTCULLIS_SMTP_CA")
     mail_from: Annotated[str, AfterValidator(_is_mailbox)] = Field(alias="MAIL_FROM")
 
     @property
     def relay(self) -> Relay:
-        """The relay behind `SMTP_URL`."""
-        return Relay.parse(self.smtp_url.get_secret_value())
+        """The relay behind `SMTP_URL`, the first one of several."""
+        return self.relays[0]
+
+    @property
+    def relays(self) -> tuple[Relay, ...]:
+        """All relays behind `SMTP_URL`, in order."""
+        return Relay.parse_all(self.smtp_url.get_secret_value())
 
 
 class BounceSettings(Environment):

@@ -175,19 +175,19 @@ async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leav
     marked = await deliveries.mark(resources.pool, claim, limit=limit, members=leave.members, lease=resources.lease, canaries=canaries)
     reach("after_mark")
     seconds = min(SLICE_SECONDS, 0.8 * resources.lease.total_seconds())
-    wave = await _send_wave(mail, claim, marked, seconds) if marked else Wave(claim=claim, letters=0)
+    wave = await _send_wave(mail, claim, marked, seconds, leave.relay) if marked else Wave(claim=claim, letters=0)
     wave.held_back = marked.held_back
     return wave
 
 
-async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds: float) -> Wave:
+async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds: float, relay: str | None) -> Wave:
     """Send letters that are `sending`; none begins after `seconds`, which is well within the lease, so that a zombie begins none."""
     wave = Wave(claim=claim, letters=len(marked))
     occasion, totals = _occasion(claim), _totals(claim)
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
     envelopes = [envelope for envelope in composed if envelope is not None]
     try:
-        await mail.mailer.send(envelopes, mail.recorder, seconds=seconds)
+        await mail.mailer.send(envelopes, mail.recorder, seconds=seconds, relay=relay)
     except asyncio.CancelledError:
         await wave.complete.wait()  # given back before its outcomes are written, the batch would be sent again
         raise

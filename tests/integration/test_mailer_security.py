@@ -21,8 +21,10 @@ from cryptography.x509.oid import NameOID
 from jobs.ports import Receipt, Scope, SmtpStage
 from tests.mailer_parts import a_mailer, an_envelope, send, some_envelopes
 from tests.relay import Relay, Rule, Stage
+from workers.mailer import Fleet
 from workers.mailer.connection import local_hostname, tls_context
 from workers.mailer.pool import PooledMailer
+from workers.settings import ConfigurationError, RelaySettings, Settings
 from workers.settings import Relay as RelayAddress
 
 NOW = dt.datetime.now(dt.UTC)
@@ -244,6 +246,44 @@ async def test_a_cancelled_connection_attempt_leaves_no_connection(certificate: 
         await asyncio.sleep(0.3)
         assert relay.open_now == 0
         assert not relay.accepted
+
+
+def settings_with(relay: Relay, scheme: str, authority: Path | None) -> Settings:
+    return Settings.load(
+        {
+            "DATABASE_URL": "postgresql://x",
+            "REDIS_URL": "redis://x",
+            "SMTP_URL": f"{scheme}://127.0.0.1:{relay.port}",
+            "MAIL_FROM": "Security <security@portcullis.test>",
+            "APP_URL": "https://app.test",
+            "PORTCULLIS_KEYS": "k1:" + "A" * 43 + "=",
+            "PORTCULLIS_SMTP_CA": str(authority or ""),
+        }
+    )
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_an_authority_of_ones_own_is_trusted_by_a_setting_and_not_without_it(
+    certificate: Certificate, scheme: str, *, is_trusted: bool
+) -> None:
+    async with Relay(tls=certificate.server(), starttls=scheme == "smtp+starttls") as relay:
+        mailer = Fleet.from_settings(settings_with(relay, scheme, certificate.path if is_trusted else None))
+        recorder = await send(mailer, some_envelopes(3))
+        await mailer.aclose()
+    assert recorder.scopes() == {Scope.ACCEPTED if is_trusted else Scope.RELAY: 3}
+    assert bool(relay.accepted) is is_trusted
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("no certificate", "there is none in it")], ids=["none", "text"])
+def test_an_authority_that_is_none_is_a_clear_error(tmp_path: Path, content: str | None, reason: str) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError) as refused:
+        RelaySettings.load({"SMTP_URL": "smtps://a.example", "MAIL_FROM": "a@b.example", "PORTCULLIS_SMTP_CA": str(file)})
+    (fault,) = refused.value.faults
+    assert fault.startswith("PORTCULLIS_SMTP_CA: must be a file with certificates")
+    assert reason in fault
 
 
 def test_the_name_for_ehlo_is_a_whole_one() -> None:

@@ -80,7 +80,10 @@ class SendsAndDies:
     def retry_in_seconds(self) -> float:
         return self.mailer.retry_in_seconds
 
-    async def send(self, envelopes: Sequence[Envelope], recorder: RecorderPort, *, seconds: float) -> None:
+    def turn(self) -> list[str]:
+        return self.mailer.turn()
+
+    async def send(self, envelopes: Sequence[Envelope], recorder: RecorderPort, *, seconds: float, relay: str | None = None) -> None:
         await self.mailer.send(envelopes, recorder, seconds=seconds)
         raise Killed
 

@@ -26,9 +26,9 @@ from workers.cli.options import AsJson
 from workers.cli.screen import note, tell, tell_json
 from workers.cli.serving import HOST, page_server
 from workers.mailer import PooledMailer
-from workers.mailer.connection import local_hostname
+from workers.mailer.connection import local_hostname, tls_context
 from workers.mailer.terms import Terms
-from workers.settings import LetterSettings, Relay, RelaySettings
+from workers.settings import LetterSettings, Relay, RelaySettings, Security
 
 FOLDER = Path("var/letters")
 PORT = 8026
@@ -83,6 +83,7 @@ async def send_test(
     *,
     kind: Annotated[LetterKind, Parameter(help="Which letter.")] = LetterKind.SIGNED_OUT,
     locale: Annotated[str, Parameter(help="A language, such as `fr` or `pt-BR`; English if there is no such letter.")] = "en",
+    relay: Annotated[str | None, Parameter(help="Which relay of several, as host:port; the first one by default.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send one sample letter through the configured relay, and say what the relay answered.
@@ -96,21 +97,21 @@ async def send_test(
     ```
     """
     settings = _Needed.load()
-    relay = settings.relay
+    through = _named(settings, relay)
     try:
         composed = _compose(settings, kind, locale, address)
     except Unaddressable as refused:
         raise Failure(ExitCode.USAGE, str(refused.reason), f"{address!r} can't be written to", "Pass an address.") from refused
-    receipt = await _send(relay, composed)
+    receipt = await _send(settings, through, composed)
     if receipt.scope is not Scope.ACCEPTED:
-        raise _failure(relay, receipt)
+        raise _failure(through, receipt)
     if as_json:
         tell_json(
             {
                 "recipient": composed.recipient,
                 "kind": kind,
                 "language": negotiate(locale, available=languages()),
-                "relay": relay.name,
+                "relay": through.name,
                 "code": receipt.code,
                 "enhanced": receipt.enhanced,
                 "answer": receipt.text,
@@ -118,7 +119,7 @@ async def send_test(
             }
         )
     else:
-        tell(f"{relay.name} took {kind} for {composed.recipient}: {_answer(receipt)}")
+        tell(f"{through.name} took {kind} for {composed.recipient}: {_answer(receipt)}")
 
 
 def _serve(page: Path, port: int, *, as_json: bool) -> None:
@@ -157,10 +158,19 @@ def _compose(settings: _Needed, kind: LetterKind, locale: str, address: str) -> 
     return write_sample(composer, kind, locale, address=address, dated=datetime.now(UTC))
 
 
-async def _send(relay: Relay, letter: Composed) -> Receipt:
+def _named(settings: RelaySettings, name: str | None) -> Relay:
+    for relay in settings.relays:
+        if name in {None, relay.name}:
+            return relay
+    to_do = f"Name one of {', '.join(relay.name for relay in settings.relays)}."
+    raise Failure(ExitCode.USAGE, "unknown_relay", f"SMTP_URL has no relay {name}", to_do)
+
+
+async def _send(settings: RelaySettings, relay: Relay, letter: Composed) -> Receipt:
     hostname = local_hostname(letter.sender.rpartition("@")[2])
     envelope = Envelope(reference=None, sender=letter.sender, recipient=letter.recipient, content=letter.content)
-    mailer = PooledMailer(relay, hostname=hostname, connections=1, terms=TERMS)
+    tls = None if relay.security is Security.PLAIN else tls_context(settings.smtp_ca)
+    mailer = PooledMailer(relay, hostname=hostname, connections=1, terms=TERMS, tls=tls)
     answer = _Answer()
     try:
         with _without_logs():

@@ -5,7 +5,7 @@ Safe to repeat only as far as its receipts say: `UNSENT` and `RELAY` letters wer
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parseaddr
 from typing import Self
@@ -49,6 +49,8 @@ class PooledMailer:
         breaker: RelayBreaker | None = None,
     ) -> None:
         self._relay = relay
+        self.has_stand_in: Callable[[], bool] = lambda: False
+        """Whether another relay is well, to which letters go that this one has not begun."""
         self._hostname = hostname
         self._terms = terms or Terms()
         self._tls = None if relay.security is Security.PLAIN else tls or tls_context()
@@ -59,6 +61,7 @@ class PooledMailer:
             breaker=breaker or RelayBreaker(),
             concurrency=Concurrency(limit=connections),
             pace=Pace(connections_per_minute),
+            has_stand_in=self._has_stand_in,
         )
 
     @classmethod
@@ -71,7 +74,22 @@ class PooledMailer:
             connections=settings.connections,
             connections_per_minute=settings.connections_per_minute,
             terms=Terms(letters=settings.letters_per_connection),
+            tls=None if settings.relay.security is Security.PLAIN else tls_context(settings.smtp_ca),
         )
+
+    @property
+    def relay(self) -> str:
+        """The relay, host:port."""
+        return self._relay.name
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the relay is believed to be well; one that is only being tried is not."""
+        return self._staff.breaker.trouble is None and not self._staff.draining
+
+    def turn(self) -> list[str]:
+        """Return the one relay there is, as whoever has several does."""
+        return [self._relay.name]
 
     @property
     def retry_in_seconds(self) -> float:
@@ -100,7 +118,7 @@ class PooledMailer:
         if relay == self._relay.name and self._staff.breaker.hold_closed(seconds):
             self._staff.call_soon()
 
-    async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float) -> None:
+    async def send(self, envelopes: Sequence[Envelope], recorder: Recorder, *, seconds: float, relay: str | None = None) -> None:  # noqa: ARG002 -- the port's: there is one relay here
         """Send every envelope or give it back, as `jobs.ports.Mailer` says. Several calls at a time share the pool, letter by letter.
 
         Raises:
@@ -129,6 +147,9 @@ class PooledMailer:
         self.drain()
         await self._staff.dismiss(seconds)
 
+    def _has_stand_in(self) -> bool:
+        return self.has_stand_in()
+
     def _leave(self, wave: Wave) -> None:
         """Forget a wave. One that still owes receipts was cancelled, or its recorder failed."""
         if wave.owed:
@@ -144,8 +165,10 @@ class PooledMailer:
         breaker = self._staff.breaker
         if breaker.trouble is None or breaker.state is not BreakerState.OPEN:
             return None
+        if self.has_stand_in():
+            return unsent(f"{self._relay.name} is away, another relay takes over")
         first = breaker.trouble.receipt
-        text = f"the relay is away since {breaker.trouble.since:%H:%M:%S} UTC: {first.text}"[:200]
+        text = f"the relay {self._relay.name} is away since {breaker.trouble.since:%H:%M:%S} UTC: {first.text}"[:200]
         return Receipt(scope=Scope.RELAY, stage=first.stage, code=first.code, enhanced=first.enhanced, text=text)
 
     async def _connect(self) -> Opened:

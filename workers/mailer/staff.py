@@ -44,6 +44,7 @@ class Staff:
         breaker: RelayBreaker,
         concurrency: Concurrency,
         pace: Pace,
+        has_stand_in: Callable[[], bool] = lambda: False,
     ) -> None:
         self.turns = Turns(self.call_soon)
         self.breaker = breaker
@@ -53,6 +54,7 @@ class Staff:
         self._name = name
         self._terms = terms
         self._pace = pace
+        self._has_stand_in = has_stand_in
         self._connections: set[Transactions] = set()
         self._leaving: set[Transactions] = set()  # they were there when the breaker opened, and count no more
         self._hungry: set[Transactions] = set()
@@ -210,7 +212,7 @@ class Staff:
             enhanced=receipt.enhanced,
             seconds=self.breaker.retry_in_seconds,
         )
-        self.turns.give_all_back(receipt)
+        self.turns.give_all_back(unsent(f"{self._name} is away, another relay takes over") if self._has_stand_in() else receipt)
         self._leaving |= self._connections
         self._connections.clear()
         self._hungry.clear()

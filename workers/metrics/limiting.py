@@ -17,9 +17,9 @@ class CountedLimiter:
         """As the one behind."""
         return self._limiter.unlimited
 
-    async def take(self, organization: str, demand: Mapping[str, int]) -> Grant:
+    async def take(self, organization: str, demand: Mapping[str, int], *, relay: str | None = None) -> Grant:
         """Take from the one behind, and count letters held back and the time that they are told to wait."""
-        grant = await self._limiter.take(organization, demand)
+        grant = await self._limiter.take(organization, demand, relay=relay)
         if held_back := sum(demand.values()) - sum(grant.letters.values()):
             instruments.LIMITED_LETTERS.inc(held_back)
             instruments.LIMITER_WAIT.inc(grant.wait_seconds)

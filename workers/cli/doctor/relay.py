@@ -1,5 +1,6 @@
 """The relay: TCP, TLS, greeting, password, capabilities; by the mailer's own connecting. It sends no letter."""
 
+import asyncio
 from email.utils import parseaddr
 
 from jobs.ports import SmtpStage
@@ -12,18 +13,22 @@ SECONDS = 15.0
 TO_DO = {
     SmtpStage.CONNECT: "Correct host and port in SMTP_URL, or let this host through the firewall; ask whoever runs the relay.",
     SmtpStage.TLS: "Use the name that is in the relay's certificate. smtps:// begins with TLS (465), smtp+starttls:// switches to it (587)."
-    " A certificate authority of your own goes into SSL_CERT_FILE.",
+    " A certificate authority of your own goes into PORTCULLIS_SMTP_CA.",
     SmtpStage.AUTH: "Correct user and password in SMTP_URL, special characters percent-encoded.",
 }
 WAYS = {Security.PLAIN: "not encrypted", Security.STARTTLS: "by STARTTLS", Security.TLS: "by TLS"}
 
 
 async def check(settings: RelaySettings) -> list[Finding]:
-    """Connect, greet, authenticate, and hang up."""
-    relay = settings.relay
+    """Connect to each relay, greet, authenticate, and hang up."""
+    found = await asyncio.gather(*(_check(settings, relay) for relay in settings.relays))
+    return [finding for findings in found for finding in findings]
+
+
+async def _check(settings: RelaySettings, relay: Relay) -> list[Finding]:
     hostname = local_hostname(parseaddr(settings.mail_from)[1].rpartition("@")[2])
     try:
-        opened = await open_connection(relay, tls=tls_context(), hostname=hostname, seconds=SECONDS)
+        opened = await open_connection(relay, tls=tls_context(settings.smtp_ca), hostname=hostname, seconds=SECONDS)
     except NotConnectedError as error:
         receipt = error.receipt
         said = " ".join(str(part) for part in (receipt.code, receipt.enhanced, receipt.text) if part)
