@@ -2,7 +2,7 @@
 
     make bench                                  the figures of the table, some ten minutes on two quiet cores
     make bench ARGS="--members 1000000"         a million members in the first organization
-    make bench ARGS="--only latency"            a part: runs, neighbours, latency, peers
+    make bench ARGS="--only latency"            a part: runs, neighbours, latency, peers, mailing
     make bench ARGS="--write"                   keep table and picture beside this file, for the README
 
 Servers, sink and processes are the bench's own and end with it; `DATABASE_URL` names another PostgreSQL. Each run's end is checked
@@ -24,6 +24,7 @@ import uvloop
 
 from tests.benchmarks import first_session, neighbours
 from tests.benchmarks.ground import Crowd, Ground, a_ground, a_valkey
+from tests.benchmarks.mailing import LIMIT, measure_mailing
 from tests.benchmarks.picture import picture
 from tests.benchmarks.report import markdown
 from tests.benchmarks.results import Machine, Results
@@ -37,7 +38,7 @@ from workers.demo.folder import own_folder
 from workers.demo.people import OrganizationSpec
 from workers.demo.story import ended_by_sigterm
 
-PARTS = ("runs", "neighbours", "latency", "peers")
+PARTS = ("runs", "neighbours", "latency", "peers", "mailing")
 WARM_UP_MEMBERS = 2_000
 QUIET = 0.5
 """A load average above this, at the start, is worth a warning."""
@@ -69,7 +70,13 @@ async def bench(options: Options, folder: Path) -> Results:
         _tell("warming up")
         await _warm_up(ground)
         results = Results(machine=await _machine(ground), octets_a_letter=ground.octets_a_letter, crew=_in_words(options.crew))
-        for part, measured in (("peers", _peers), ("latency", _latency), ("runs", _runs), ("neighbours", _neighbours)):
+        for part, measured in (
+            ("peers", _peers),
+            ("latency", _latency),
+            ("runs", _runs),
+            ("neighbours", _neighbours),
+            ("mailing", _mailing),
+        ):
             if part in options.parts:
                 await measured(ground, options, results)
         return results
@@ -119,6 +126,16 @@ async def _latency(ground: Ground, options: Options, results: Results) -> None:
     _tell(f"{options.switches} switches of an idle system")
     async with first_session.a_crowd(ground, options.switches) as crowd:
         results.first_sessions = await first_session.first_sessions(ground, crowd, crew=options.crew)
+
+
+async def _mailing(ground: Ground, options: Options, results: Results) -> None:
+    for number in range(1, options.rounds + 1):
+        found = await measure_mailing(ground)
+        results.mailing.append(found)
+        if found.unpipelined and found.aiosmtplib:
+            _tell(f"round {number}: without pipelining {found.unpipelined:,.0f} letters/s, aiosmtplib {found.aiosmtplib:,.0f}")
+        _tell(f"round {number}: limit of {LIMIT}/s: {found.busiest} in the busiest second, {100 * found.used:.1f} % used")
+        _tell(f"round {number}: every reply late: {found.delayed:,.0f} letters/s; composing {found.fill:.1f} µs")
 
 
 async def _peers(ground: Ground, options: Options, results: Results) -> None:

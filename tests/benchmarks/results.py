@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
+from tests.benchmarks.mailing import CONNECTIONS, DELAY, LIMIT, Mailing
 from tests.benchmarks.neighbours import Beside
 from tests.benchmarks.whole_run import Measured
 
@@ -48,6 +49,7 @@ class Results:
     gates: list[list[float]] = field(default_factory=list)
     gate_members: int = 0
     peers: dict[str, list[Measured]] = field(default_factory=dict)
+    mailing: list[Mailing] = field(default_factory=list)
 
     @property
     def ours(self) -> list[Measured]:
@@ -98,7 +100,7 @@ class Figure:
 
 def figures(results: Results) -> list[Figure]:
     """Return the rows that there are samples for, in the order of the issue."""
-    return [figure for figure in (*_speeds(results), *_sizes(results), *_latencies(results)) if figure.samples]
+    return [figure for figure in (*_speeds(results), *_sizes(results), *_latencies(results), *_mailing(results)) if figure.samples]
 
 
 def quantile(samples: Iterable[float], part: float) -> float:
@@ -202,6 +204,56 @@ def _latencies(results: Results) -> Iterable[Figure]:
         bound=3,
         goal=1.5,
         absolute=f"{_median(x.large for x in results.beside):.1f} s against {_median(run.last_letter for run in results.large):.1f} s",
+    )
+
+
+def _mailing(results: Results) -> Iterable[Figure]:
+    rounds = results.mailing
+    both = [(x.unpipelined, x.aiosmtplib) for x in rounds if x.unpipelined and x.aiosmtplib]
+    yield Figure(
+        name="letters/s to a relay without PIPELINING, against aiosmtplib's `sendmail` on reused connections",
+        samples=[ours / theirs for ours, theirs in both],
+        unit=TIMES,
+        bound=1.0,
+        goal=1.5,
+        more_is_better=True,
+        absolute=f"{_median(ours for ours, _ in both):,.0f} against {_median(theirs for _, theirs in both):,.0f}",
+    )
+    yield Figure(
+        name=f"with a limit of {LIMIT}/s: letters in the busiest second, against the limit and one burst",
+        samples=[x.busiest / (2 * LIMIT) for x in rounds],
+        unit=TIMES,
+        bound=1.0,
+        goal=1.0,
+        judged_by_worst=True,
+        absolute=f"{_median(x.busiest for x in rounds):.0f} letters",
+    )
+    yield Figure(
+        name=f"with a limit of {LIMIT}/s: use of it",
+        samples=[100 * x.used for x in rounds],
+        unit=" %",
+        bound=98,
+        goal=99.5,
+        more_is_better=True,
+    )
+    yield Figure(
+        name=f"letters/s where every reply comes {1000 * DELAY:.0f} ms late, against connections ÷ delay",
+        samples=[x.delayed / (CONNECTIONS / DELAY) for x in rounds],
+        unit=TIMES,
+        bound=0.8,
+        goal=0.95,
+        more_is_better=True,
+        absolute=f"{_median(x.delayed for x in rounds):,.0f} of {CONNECTIONS / DELAY:,.0f}",
+    )
+    yield Figure(name="composing a letter: fill, not encode", samples=[x.fill for x in rounds], unit=" µs", bound=20, goal=8)
+    pace = [run.pace for run in (results.large or results.runs) if run.pace]
+    yield Figure(
+        name="letters/s in the last tenth of a run, against its first",
+        samples=pace,
+        unit=TIMES,
+        bound=0.9,
+        goal=1.0,
+        more_is_better=True,
     )
 
 

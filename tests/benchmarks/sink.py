@@ -40,8 +40,8 @@ class Sink:
 
 
 @contextmanager
-def postfix_sink(folder: Path) -> Iterator[Sink]:
-    """Run `smtp-sink`, counting (`-c`): it writes a counter after each letter, for `smtp-source` as for us.
+def postfix_sink(folder: Path, *options: str) -> Iterator[Sink]:
+    """Run `smtp-sink`, counting (`-c`): it writes a counter after each letter, for `smtp-source` as for us. `options` are its own.
 
     Raises:
         SetupError: It is not installed or does not start.
@@ -51,7 +51,7 @@ def postfix_sink(folder: Path) -> Iterator[Sink]:
     port, log = free_port(), folder / f"sink-{time.monotonic_ns()}.log"
     # As root it insists on an account to step down to.
     account = ["-u", "nobody"] if os.geteuid() == 0 else []
-    process = tied.start([SMTP_SINK, *account, "-c", f"{LOOPBACK}:{port}", "1000"], at_death=signal.SIGTERM, log=log)
+    process = tied.start([SMTP_SINK, *account, *options, "-c", f"{LOOPBACK}:{port}", "1000"], at_death=signal.SIGTERM, log=log)
     try:
         _until_it_listens(process, port)
         yield Sink(port=port, process=process, letters=lambda: _counted(log))
