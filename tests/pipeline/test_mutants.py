@@ -389,7 +389,7 @@ MUTANTS = [
     Mutant(
         name="the letter is the one of yesterday's verdict (Bitwarden 5933)",
         breaks="I18",
-        spoil=statement(deliveries, "MARK", "portcullis.letter_for(j.verdict)", "portcullis.letter_for(d.verdict)"),
+        spoil=statement(deliveries, "MARK", "ELSE j.letter_now END", "ELSE coalesce(d.letter, portcullis.letter_for(d.verdict)) END"),
         story=somebody_enrols_before_the_letter,
     ),
     Mutant(
