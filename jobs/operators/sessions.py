@@ -79,12 +79,12 @@ async def find(db: Database, token: str, rules: SessionRules, *, is_here: bool =
 
 async def end(db: Database, session: Session) -> None:
     """End this session."""
-    await db.execute(END, session.name, digest_of(session.token), False)
+    await db.execute(END, session.name, digest_of(session.token), "this")
 
 
 async def end_others(db: Database, session: Session) -> int:
     """End every other session of the same operator; returns how many there were."""
-    return len(await db.fetch(END, session.name, digest_of(session.token), True))
+    return len(await db.fetch(END, session.name, digest_of(session.token), "others"))
 
 
 async def set_time_zone(db: Database, session: Session, time_zone: str | None) -> None:

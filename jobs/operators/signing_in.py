@@ -43,18 +43,22 @@ async def sign_in(db: Database, keys: KeyRing, typed: SignIn, *, lasts: timedelt
     name = read_name(typed.name) or ""
     by_password, by_code = key_of(Tried.PASSWORD, name, typed.address), key_of(Tried.CODE, name)
     if await reserve(db, Tried.PASSWORD, by_password, at=at) is None:
-        return _refuse(name, "password_locked")
+        _note(name, "password_locked")
+        return None
     found = await db.fetchrow(FIND, name)
     if not await passwords.is_right(typed.password, found and found["password_hash"]):
-        return _refuse(name, "password_wrong")
+        _note(name, "password_wrong")
+        return None
     now = await reserve(db, Tried.CODE, by_code, at=at)
     if now is None:
-        return _refuse(name, "code_locked")
+        _note(name, "code_locked")
+        return None
     step = _step_of(keys, found, typed.code, now)
     token = new_token()
     row = await db.fetchrow(SIGN_IN, name, step, found["password_hash"], digest_of(token), lasts, [by_password, by_code])
     if row is None:
-        return _refuse(name, "code_wrong" if step == codes.NO_STEP else "code_replayed")
+        _note(name, "code_wrong" if step == codes.NO_STEP else "code_replayed")
+        return None
     log.info("operator_signed_in", operator=name, role=row["role"])
     return Started(token=token, name=name)
 
@@ -72,6 +76,6 @@ def _step_of(keys: KeyRing, found: Any, typed: str, now: datetime) -> int:
     return codes.matching_step(secret, code, codes.step_at(now))
 
 
-def _refuse(name: str, why: str) -> None:
+def _note(name: str, why: str) -> None:
     """Note the reason, which whoever tried is not told. Only a name that can be one is written down."""
     log.warning("operator_sign_in_refused", operator=name, why=why)

@@ -25,3 +25,23 @@ def conductor() -> None:
         asyncio.run(conduct(settings, broker))
     except (*WEATHER, asyncpg.PostgresError) as error:
         raise connecting_failed(error, settings.database_url.get_secret_value(), "DATABASE_URL") from error
+
+
+def console() -> None:
+    """Serve the console: every run and queue in a browser.
+
+    Listens at PORTCULLIS_CONSOLE_ADDRESS, by default on this machine only; `portcullis operators add` says who may sign in. Start any
+    number, anywhere: it keeps nothing. It drains on SIGTERM. Needs the whole configuration; the README's table lists it.
+
+    ```console
+    $ portcullis console
+    ```
+    """
+    from workers.console.serving import serve  # noqa: PLC0415 -- templates and a web server are for who serves
+    from workers.settings import Settings  # noqa: PLC0415 -- as above
+
+    settings = Settings.load()
+    try:
+        serve(settings)
+    except (*WEATHER, asyncpg.PostgresError) as error:
+        raise connecting_failed(error, settings.database_url.get_secret_value(), "DATABASE_URL") from error
