@@ -144,7 +144,7 @@ async def _record(db: "Connection", verb: str, name: str, reason: str, **details
         order = steering.Order(actor=getpass.getuser(), via="cli", reason=reason)
     except steering.MalformedOrderError as error:
         raise Failure(ExitCode.USAGE, "malformed_order", str(error), "Say why, in a sentence.") from None
-    await steering.note(db, order, verb, scope="operator", subject=_name(name), **details)
+    await steering.note(db, order, verb, scope="operator", subject=_name(name), details=details)
 
 
 def _hand_over(name: str, role: "Role | None", invitation: "Invitation", *, as_json: bool) -> None:

@@ -126,7 +126,7 @@ async def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)  # noqa: S101 -- by registration
     operator = request.scope.get("operator")
     log.warning("console_refused", why=refusal.name, path=request.url.path, operator=operator.name if operator else None)
-    return page(request, "refusal.html", status=refusal.status, what=refusal.what, to_do=refusal.to_do, back=refusal.back)
+    return page(request, "refusal.html", answer=refusal.status, what=refusal.what, to_do=refusal.to_do, back=refusal.back)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -146,11 +146,13 @@ async def _no_database(request: Request, error: Exception) -> Response:
         "If it is away, no session ends and no letter leaves until it is back; the gate refuses whom it can't ask about. "
         "Nothing has to be repaired afterwards. If this order was just given, look whether it was carried out before you give it again."
     )
-    return page(request, "refusal.html", status=HTTPStatus.SERVICE_UNAVAILABLE, what=what, to_do=to_do, back=request.url.path)
+    return page(request, "refusal.html", answer=HTTPStatus.SERVICE_UNAVAILABLE, what=what, to_do=to_do, back=request.url.path)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     log.error("console_failed", path=request.url.path, exc_info=error)
     request.scope["operator"] = None
     to_do = "Its cause is in the log, as console_failed. The command line does the same things: `portcullis --help`."
-    return page(request, "refusal.html", status=HTTPStatus.INTERNAL_SERVER_ERROR, what="A fault of the console itself", to_do=to_do, back="/")
+    return page(
+        request, "refusal.html", status=HTTPStatus.INTERNAL_SERVER_ERROR, what="A fault of the console itself", to_do=to_do, back="/"
+    )

@@ -12,7 +12,7 @@ from workers.settings import Settings
 class Budget:
     """Letters a second, for `quota` letters in 24 hours; 0: no limit. `own` are those that people set, by scope and subject."""
 
-    relay: str
+    relays: tuple[str, ...]
     configured: dict[LimitScope, float]
     own: dict[tuple[LimitScope, str], SendLimit]
 
@@ -27,10 +27,20 @@ class Budget:
         """Tell whether somebody set it."""
         return (scope, subject) in self.own
 
+    @property
+    def quota(self) -> float:
+        """Letters in 24 hours through all relays together; 0: no limit."""
+        return self._together(LimitScope.QUOTA)
+
     def for_run(self, organization_id: str) -> float:
         """Return the letters a second that one organization's run can count on at best; 0: no limit."""
-        limits = [self.amount(LimitScope.RELAY, self.relay), self.amount(LimitScope.ORGANIZATION, organization_id)]
+        limits = [self._together(LimitScope.RELAY), self.amount(LimitScope.ORGANIZATION, organization_id)]
         return min(filter(None, limits), default=0.0)
+
+    def _together(self, scope: LimitScope) -> float:
+        """Return what all relays take together: without a limit as soon as one has none."""
+        amounts = [self.amount(scope, relay) for relay in self.relays]
+        return sum(amounts) if all(amounts) else 0.0
 
 
 async def read(db: Connection, settings: Settings) -> Budget:
@@ -42,4 +52,4 @@ async def read(db: Connection, settings: Settings) -> Budget:
         LimitScope.QUOTA: float(settings.daily_quota),
     }
     own = {(one.scope, one.subject): one for one in await steering.list_limits(db)}
-    return Budget(relay=settings.relay.name, configured=configured, own=own)
+    return Budget(relays=tuple(relay.name for relay in settings.relays), configured=configured, own=own)

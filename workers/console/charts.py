@@ -1,5 +1,7 @@
-"""Charts, drawn here as SVG: a bar of parts, a stretch of time, a level. No text stands in them, so they may be stretched to any width;
-what they say stands in the table around them and in their title. Colours are classes, because no style may stand in a page.
+"""Charts, drawn here as SVG: a bar of parts, a stretch of time, a level.
+
+No text stands in them, so they may be stretched to any width; what they say stands in the table around them and in their title. Colours
+are classes, because no style may stand in a page.
 """
 
 from collections.abc import Sequence
@@ -39,7 +41,9 @@ def level(name: str, part: float, colour: str = "accent") -> Markup:
     return _svg(f"{name}: {part:.0%}", bar)
 
 
-def stretch(name: str, begins: datetime, ends: datetime, *, first: datetime, last: datetime, colour: str, marks: Sequence[datetime] = ()) -> Markup:
+def stretch(
+    name: str, begins: datetime, ends: datetime, *, first: datetime, last: datetime, colour: str, marks: Sequence[datetime] = ()
+) -> Markup:
     """Return a stretch of time between two moments, and marks in it; where it goes on, it reaches to the end."""
     whole = max((last - first).total_seconds(), 0.001)
 

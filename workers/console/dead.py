@@ -57,7 +57,9 @@ async def weigh(request: Request) -> Response:
     async with request.app.state.pool.acquire() as db:
         tally = await steering.count(db, which)
     if not tally.batches:
-        raise not_found("Nothing dead fits that", "It may have been replayed or discarded meanwhile; the list has all that are dead.", back=BACK)
+        raise not_found(
+            "Nothing dead fits that", "It may have been replayed or discarded meanwhile; the list has all that are dead.", back=BACK
+        )
     able = able_of(what, tally)
     return page(request, "dead_order.html", what=what, which=which, fields=_fields(which), tally=tally, able=able, cap=min(CAP, able or 1))
 
@@ -76,7 +78,9 @@ async def order(request: Request, session: Session, form: FormData) -> Response:
         async with request.app.state.pool.acquire() as db, db.transaction():
             tally = await steering.count(db, which)
             if str(form.get("seen", "")) != str(tally.batches):
-                raise stale(f"{tally.batches} batches fit by now, and this form was about {form.get('seen') or 'another number'}", back=BACK)
+                raise stale(
+                    f"{tally.batches} batches fit by now, and this form was about {form.get('seen') or 'another number'}", back=BACK
+                )
             acted_on = await carry_out(db, ordered, which, most=most)
     return done(BACK, "replayed" if what == "replay" else "discarded", len(acted_on))
 

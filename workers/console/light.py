@@ -80,7 +80,9 @@ WHAT: Final = {"enforce": "sessions don't end", "notify": "letters don't leave"}
 def causes(facts: Facts) -> list[Cause]:
     """Return what is wrong, the worst first; empty: nothing."""
     order = list(Colour)
-    return sorted([*_processes(facts), *_dead(facts), *_late(facts), *_breakers(facts), *_lesser(facts)], key=lambda one: order.index(one.colour))
+    return sorted(
+        [*_processes(facts), *_dead(facts), *_late(facts), *_breakers(facts), *_lesser(facts)], key=lambda one: order.index(one.colour)
+    )
 
 
 def sentence(facts: Facts, found: Sequence[Cause]) -> str:
@@ -104,7 +106,9 @@ def _processes(facts: Facts) -> Iterator[Cause]:
                 what = f"No {who} is alive, so {WHAT[queue.name]}: {plural(queue.due, 'batch', 'batches')} due. Start one."
                 yield Cause(colour=Colour.RED, sentence=what, href="/workers", page="Workers")
             else:
-                yield Cause(colour=Colour.YELLOW, sentence=f"No {who} is alive; nothing waits for one now.", href="/workers", page="Workers")
+                yield Cause(
+                    colour=Colour.YELLOW, sentence=f"No {who} is alive; nothing waits for one now.", href="/workers", page="Workers"
+                )
     if not facts.is_redis_known:
         what = "Redis can't be asked. Hints wait until it is back; nothing is lost."
         yield Cause(colour=Colour.RED if waiting else Colour.YELLOW, sentence=what, href="/reconciler", page="Reconciler")
@@ -124,7 +128,9 @@ def _late(facts: Facts) -> Iterator[Cause]:
         age = queue.oldest_free_seconds or 0
         if queue.workers and age > LATE_SECONDS and not queue.ended_lately:
             colour = Colour.RED if age > VERY_LATE_SECONDS else Colour.YELLOW
-            what = f"Queue {queue.name} stands still: a batch that nothing holds back has waited for {span(age)}, and none was finished lately."
+            what = (
+                f"Queue {queue.name} stands still: a batch has waited for {span(age)} though nothing holds it back, and none was finished."
+            )
             yield Cause(colour=colour, sentence=what, href="/queues", page="Queues")
 
 

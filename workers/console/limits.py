@@ -56,7 +56,6 @@ async def limits(request: Request) -> Shown:
     values = {
         "lines": _lines(holds, spent, {one.organization_id: (one.organization_name, one.letters) for one in waiting}, total),
         "own": holds.own,
-        "relay": holds.relay,
         "breakers": breakers,
         "scopes": list(LimitScope),
         "is_known": spent.is_known,
@@ -102,34 +101,32 @@ async def close_breaker(request: Request, session: Session, form: FormData) -> R
 
 
 def _lines(holds: Budget, spent: Spent, waiting: dict[str, tuple[str | None, int]], total: int) -> list[LimitLine]:
-    lines = [_line(holds, spent, LimitScope.RELAY, holds.relay, holds.relay, total), _quota(holds, spent, total)]
+    lines = [_line(holds, spent, LimitScope.RELAY, relay, total) for relay in holds.relays]
+    lines += [_quota(holds, spent, relay, total) for relay in holds.relays]
     own = {subject for scope, subject in holds.own if scope is LimitScope.ORGANIZATION and subject}
     for organization_id in [*waiting, *sorted(own - set(waiting))]:
         name, letters = waiting.get(organization_id, (None, 0))
-        lines.append(_line(holds, spent, LimitScope.ORGANIZATION, organization_id, name or organization_id, letters))
+        lines.append(_line(holds, spent, LimitScope.ORGANIZATION, organization_id, letters, name or ""))
     own = {subject for scope, subject in holds.own if scope is LimitScope.DOMAIN and subject}
     busy = sorted((-ahead, name) for (kind, name), ahead in spent.ahead.items() if kind == LimitScope.DOMAIN)
     named = list(dict.fromkeys([*sorted(own), *(name for _, name in busy)]))[:DOMAINS]
-    return [*lines, *(_line(holds, spent, LimitScope.DOMAIN, name, name, None) for name in named)]
+    return [*lines, *(_line(holds, spent, LimitScope.DOMAIN, name, None) for name in named)]
 
 
-def _line(holds: Budget, spent: Spent, scope: LimitScope, subject: str, name: str, waiting: int | None) -> LimitLine:
+def _line(holds: Budget, spent: Spent, scope: LimitScope, subject: str, waiting: int | None, name: str = "") -> LimitLine:  # noqa: PLR0917 -- a row of a table
     amount, ahead = holds.amount(scope, subject), spent.ahead.get((scope, subject), 0.0)
     used = min(1.0, ahead / BURST_SECONDS) if amount and spent.is_known else None
     text = "" if used is None else "spent" if ahead >= BURST_SECONDS else f"{used:.0%} of a second's worth"
     own = holds.own.get((scope, subject))
-    return LimitLine(scope=scope, subject=subject, name=name, amount=amount, used=used, used_text=text, waiting=waiting, own=own)
+    return LimitLine(scope=scope, subject=subject, name=name or subject, amount=amount, used=used, used_text=text, waiting=waiting, own=own)
 
 
-def _quota(holds: Budget, spent: Spent, waiting: int) -> LimitLine:
-    amount, sent = holds.amount(LimitScope.QUOTA, holds.relay), spent.day.get(holds.relay, 0)
+def _quota(holds: Budget, spent: Spent, relay: str, waiting: int) -> LimitLine:
+    amount, sent = holds.amount(LimitScope.QUOTA, relay), spent.day.get(relay, 0)
     used = min(1.0, sent / (amount * QUOTA_STOPS_AT)) if amount and spent.is_known else None
-    text = f"{sent:,} of {amount * QUOTA_STOPS_AT:,.0f} in 24 hours" if amount and spent.is_known else ""
-    own = holds.own.get((LimitScope.QUOTA, holds.relay)) or holds.own.get((LimitScope.QUOTA, ""))
-    subject = own.subject if own else ""
-    return LimitLine(
-        scope=LimitScope.QUOTA, subject=subject, name="letters in 24 hours", amount=amount, used=used, used_text=text, waiting=waiting, own=own
-    )
+    text = "" if used is None else f"{sent:,} of {amount * QUOTA_STOPS_AT:,.0f} in 24 hours"
+    own = holds.own.get((LimitScope.QUOTA, relay))
+    return LimitLine(scope=LimitScope.QUOTA, subject=relay, name=relay, amount=amount, used=used, used_text=text, waiting=waiting, own=own)
 
 
 async def _own(db: Connection, scope: LimitScope, subject: str) -> SendLimit | None:

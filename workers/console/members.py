@@ -28,13 +28,13 @@ async def search(request: Request) -> Response:
             found = await views.find_by_address(pool, asked)
         except TooSlowError:
             fault = "The main app can't find people by address within two seconds: it has no index on them. Search by id."
-            return page(request, "members.html", status=HTTPStatus.GATEWAY_TIMEOUT, asked=asked, found=[], fault=fault)
+            return page(request, "members.html", answer=HTTPStatus.GATEWAY_TIMEOUT, asked=asked, found=[], fault=fault)
     else:
         found = await _by_id(request, asked)
     if len(found) == 1:
         return RedirectResponse(f"/members/{quote(found[0], safe='')}", HTTPStatus.SEE_OTHER)
     fault = "" if found else "Nobody in the directory has this id or address."
-    return page(request, "members.html", status=HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, asked=asked, found=found, fault=fault)
+    return page(request, "members.html", answer=HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, asked=asked, found=found, fault=fault)
 
 
 @viewers
@@ -51,7 +51,7 @@ async def member(request: Request) -> Response:
     return page(request, "member.html", user_id=user_id, memberships=memberships, letters=letters, events=events, reasons=reasons)
 
 
-def why(member: Membership) -> str:
+def why(member: Membership) -> str:  # noqa: PLR0911 -- a rule a line
     """Say which rule gives the verdict on somebody, in the order in which the rules are asked. Null facts count as the stricter case."""
     match member.verdict:
         case "inactive":

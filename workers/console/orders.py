@@ -52,7 +52,9 @@ def in_words(*, back: str) -> Iterator[None]:
     except (MalformedOrderError, MalformedIdError) as error:
         raise malformed(f"Nothing was done: {error}", back=back) from error
     except PortcullisError as error:
-        raise Refusal(HTTPStatus.CONFLICT, type(error).__name__, error.message, f"Nothing was done. {error.hint or ''}", back=back) from error
+        raise Refusal(
+            HTTPStatus.CONFLICT, type(error).__name__, error.message, f"Nothing was done. {error.hint or ''}", back=back
+        ) from error
 
 
 def as_seen(form: FormData, now: object, *, back: str) -> None:

@@ -20,5 +20,5 @@ async def overview(request: Request) -> Shown:
         lines = await run_views.list_open(db, limit=SHOWN_RUNS)
         runs: list[Outlook] = [await outlook(db, line, limits) for line in lines]
         last_letter = await queue_views.find_last_letter(db)
-    relay = request.app.state.settings.relay.name
+    relay = ", ".join(limits.relays)
     return Shown(template="overview.html", values={"seen": seen, "runs": runs, "last_letter": last_letter, "relay": relay})

@@ -51,9 +51,9 @@ _TEMPLATES.globals |= {
 _TEMPLATES.globals["ui"] = _TEMPLATES.get_template("ui.html").module
 
 
-def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
+def page(request: Request, template: str, *, answer: int = 200, **values: Any) -> Response:
     """Fill a template for whoever asks."""
-    return HTMLResponse(render(request, template, **values), status)
+    return HTMLResponse(render(request, template, **values), answer)
 
 
 def render(request: Request, template: str, **values: Any) -> str:
@@ -80,5 +80,6 @@ def _known(request: Request, values: dict[str, Any]) -> dict[str, Any]:
         "ago": partial(wording.ago, now=now),
         "done": request.query_params.get("done", ""),
         "count": request.query_params.get("n", ""),
+        "is_live": False,
     }
     return known | values

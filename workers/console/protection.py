@@ -69,7 +69,11 @@ class Protection:
         headers = Headers(scope=scope)
         if headers.get("host", "").lower() not in self._address.hosts:
             # A page elsewhere may have pointed its own name at our address.
-            return HTTPStatus.MISDIRECTED_REQUEST, "foreign_host", f"This console is reached at {self._address.origin}, not under this name.\n"
+            return (
+                HTTPStatus.MISDIRECTED_REQUEST,
+                "foreign_host",
+                f"This console is reached at {self._address.origin}, not under this name.\n",
+            )
         if scope["method"] in SAFE:
             return None
         if scope["method"] != "POST":

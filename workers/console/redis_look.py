@@ -25,8 +25,10 @@ DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What limits have been taken of. `ahead`: by kind and name, for how many seconds of its rate one is taken beforehand; `day`: letters
-    of the last 24 hours by relay."""
+    """What limits have been taken of.
+
+    `ahead`: by kind and name, for how many seconds of its rate one is taken beforehand; `day`: letters of the last 24 hours, by relay.
+    """
 
     ahead: dict[tuple[str, str], float] = field(default_factory=dict)
     day: dict[str, int] = field(default_factory=dict)
@@ -59,10 +61,12 @@ class RedisLook:
         await asyncio.to_thread(self._client.close)
 
     def _spent(self) -> Spent:
-        seconds, microseconds = cast("tuple[int, int]", self._client.time())
+        seconds, microseconds = self._client.time()
         now = seconds + microseconds / MICROSECONDS
         keys = [key.decode() for key in self._few_keys()]
-        rates = [key for key in keys if _kind(key) in ("relay", "organization", "domain") and ":share:" not in key and ":contenders" not in key]
+        rates = [
+            key for key in keys if _kind(key) in ("relay", "organization", "domain") and ":share:" not in key and ":contenders" not in key
+        ]
         found = cast("list[bytes | None]", self._client.mget(rates)) if rates else []
         ahead = {_named(key): float(tat) / MICROSECONDS - now for key, tat in zip(rates, found, strict=True) if tat is not None}
         day = {_named(key)[1]: self._day(key, now) for key in keys if _kind(key) == "quota"}
@@ -89,5 +93,3 @@ def _kind(key: str) -> str:
 def _named(key: str) -> tuple[str, str]:
     kind, _, name = key.removeprefix(PREFIX).partition(":")
     return kind, name
-
-

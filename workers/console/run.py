@@ -64,7 +64,9 @@ async def run(request: Request) -> Shown:
         stages = await views.list_stages(db, run_id)
         failures = await views.group_failures(db, run_id)
         organization = (await IdTypes.read(db)).to_organization(facts.organization_id)
-        actions = [one for one in await steering.list_actions(db, organization_id=organization, limit=ACTIONS) if one.run_id in (run_id, None)]
+        actions = [
+            one for one in await steering.list_actions(db, organization_id=organization, limit=ACTIONS) if one.run_id in (run_id, None)
+        ]
         dead = await steering.list_dead_groups(db, run_id=run_id, limit=5)
         values: dict[str, Any] = {
             "run_id": run_id,
@@ -80,8 +82,13 @@ async def run(request: Request) -> Shown:
             "dead": dead,
             "actions": actions,
             "budget": limits.for_run(facts.organization_id),
-            "quota": limits.amount(steering.LimitScope.QUOTA),
+            "quota": limits.quota,
         }
+    bars = timeline.stretches(looked.status, stages)
+    goes_on = any(bar.ends is None for bar in bars)
+    values["bars"] = bars
+    values["first"] = min((bar.begins for bar in bars), default=None)
+    values["last"] = None if goes_on else max((bar.ends for bar in bars if bar.ends), default=None)
     values["moments"] = timeline.of(looked.status, stages, [one for one in actions if one.run_id == run_id])
     return Shown(template="run.html", values=values)
 

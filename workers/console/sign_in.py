@@ -28,7 +28,9 @@ async def ask(request: Request) -> Response:
     """Ask for name, password and code."""
     if _is_signed_in(request):
         return RedirectResponse(safe_next(request.query_params.get("next")), HTTPStatus.SEE_OTHER)
-    return page(request, "sign_in.html", next=safe_next(request.query_params.get("next")), why=request.query_params.get("why", ""), fault="")
+    return page(
+        request, "sign_in.html", next=safe_next(request.query_params.get("next")), why=request.query_params.get("why", ""), fault=""
+    )
 
 
 @anybody
@@ -39,7 +41,7 @@ async def check(request: Request) -> Response:
     typed = SignIn(name=_text(form, "name"), password=_text(form, "password"), code=_text(form, "code"), address=_address(request))
     started = await operators.sign_in(state.pool, state.keys, typed, lasts=state.session_rules.lasts)
     if started is None:
-        return page(request, "sign_in.html", status=HTTPStatus.FORBIDDEN, next=leads_to, why="", fault=REFUSED)
+        return page(request, "sign_in.html", answer=HTTPStatus.FORBIDDEN, next=leads_to, why="", fault=REFUSED)
     await operators.sweep(state.pool)
     return _enter(started, leads_to)
 
@@ -58,7 +60,7 @@ async def begin(request: Request) -> Response:
         state.pool, state.keys, name=_text(form, "name"), code=_text(form, "invitation"), address=_address(request)
     )
     if started is None:
-        return page(request, "welcome.html", status=HTTPStatus.FORBIDDEN, fault=NOT_INVITED)
+        return page(request, "welcome.html", answer=HTTPStatus.FORBIDDEN, fault=NOT_INVITED)
     return _enter(started, "/set-up")
 
 
@@ -94,7 +96,11 @@ async def send_away(request: Request, needed: Exception) -> Response:
     assert isinstance(needed, SignInNeeded)  # noqa: S101 -- by registration
     why = "expired-order" if needed.was_order else "expired" if COOKIE in request.cookies else ""
     wanted = _referring_path(request) if needed.was_order else str(request.url.replace(scheme="", netloc="")) or "/"
-    target = str(request.url_for("sign-in").include_query_params(next=safe_next(wanted), **({"why": why} if why else {})).replace(scheme="", netloc=""))
+    target = str(
+        request.url_for("sign-in")
+        .include_query_params(next=safe_next(wanted), **({"why": why} if why else {}))
+        .replace(scheme="", netloc="")
+    )
     return RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
 
@@ -127,7 +133,7 @@ async def _show_secret(request: Request, session: Session, *, fault: str) -> Res
         return RedirectResponse("/welcome", HTTPStatus.SEE_OTHER)
     picture = Markup(qr.svg(begun.uri, "QR code for your authenticator app"))  # noqa: S704 -- drawn here from what we made
     status = HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK
-    return page(request, "set_up.html", status=status, fault=fault, name=session.name, picture=picture, secret=begun.secret)
+    return page(request, "set_up.html", answer=status, fault=fault, name=session.name, picture=picture, secret=begun.secret)
 
 
 def _is_signed_in(request: Request) -> bool:

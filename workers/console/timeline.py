@@ -48,13 +48,25 @@ def of(status: Mapping[str, Any], stages: Mapping[str, StageLine], actions: Sequ
 def stretches(status: Mapping[str, Any], stages: Mapping[str, StageLine]) -> list[Stretch]:
     """Return the stages that have begun, as bars."""
     bars = []
-    for name, label in (("plan", "Plan"), ("enforce", "Sessions"), ("notice", "Letters"), ("deferred", "Deferred letters"), ("report", "Report")):
+    for name, label in (
+        ("plan", "Plan"),
+        ("enforce", "Sessions"),
+        ("notice", "Letters"),
+        ("deferred", "Deferred letters"),
+        ("report", "Report"),
+    ):
         if stage := stages.get(name):
-            ends = None if stage.open or stage.dead else max(filter(None, (stage.last_done_at, stage.last_letter_at)), default=stage.made_at)
+            ends = (
+                None if stage.open or stage.dead else max(filter(None, (stage.last_done_at, stage.last_letter_at)), default=stage.made_at)
+            )
             begins = stage.made_at if name != "notice" else max(stage.made_at, _after_sessions(stages) or stage.made_at)
             if status["state"] != "running" and ends is None and status["finished_at"]:
                 ends = read(status["finished_at"]) if name not in ("deferred", "report") else None
-            bars.append(Stretch(name=label, begins=min(begins, ends) if ends else begins, ends=ends, detail=plural(stage.batches, "batch", "batches")))
+            bars.append(
+                Stretch(
+                    name=label, begins=min(begins, ends) if ends else begins, ends=ends, detail=plural(stage.batches, "batch", "batches")
+                )
+            )
     return bars
 
 

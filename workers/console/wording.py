@@ -43,7 +43,7 @@ def ago(when: datetime | str | None, now: datetime) -> str:
 def moment(when: datetime | str | None, zone: str | None) -> Markup:
     """Return a `<time>`: in the operator's own zone, else in UTC, which the page's script turns into the browser's."""
     if when is None:
-        return Markup(DASH)
+        return Markup("&ndash;")
     known = read(when).astimezone(UTC)
     shown = known.astimezone(ZoneInfo(zone)) if zone else known
     kept = Markup(" data-zone=kept") if zone else Markup("")

@@ -12,7 +12,7 @@ from jobs.store.statements import statement
 FACTS = statement("find_member_facts")
 LETTERS = statement("list_member_letters")
 EVENTS = statement("list_factor_events")
-BY_ADDRESS = statement("find_members_by_address")
+BY_ADDRESS = statement("find_users_by_address")
 
 RUNS_LOOKED_INTO = 100
 MOST_FOUND = 20
