@@ -1,4 +1,4 @@
-"""A browser without a screen in front of the console: it keeps the cookie, reads form tokens out of pages, and names where it comes from."""
+"""A browser without a screen: it keeps the cookie, reads form tokens out of pages, and names where it comes from."""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from workers.console.application import application
 from workers.settings import Settings
 
 ORIGIN = "https://console.example"
-PASSWORD = "seven calm herons at dawn"  # noqa: S105
+PASSWORD = "seven calm herons at dawn"
 KEYS = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 _hidden = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
