@@ -105,6 +105,7 @@ def _settings(database_url: str, redis_url: str, smtp_port: int) -> dict[str, st
         "SMTP_URL": f"smtp://{LOOPBACK}:{smtp_port}",
         "MAIL_FROM": MAIL_FROM,
         "APP_URL": APP_URL,
+        "PORTCULLIS_CONSOLE_ADDRESS": f"{LOOPBACK}:0",  # whichever port is free
         "PORTCULLIS_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         **{f"PORTCULLIS_{limit}": "0" for limit in limits},
     }

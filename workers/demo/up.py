@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 
-from workers.demo.embedded import SetupError
+from workers.demo.embedded import LOOPBACK, SetupError
 from workers.demo.folder import own_folder
 from workers.demo.foundation import Foundation, foundation
 from workers.demo.pages import Pages, main_app_pages
@@ -29,6 +30,10 @@ In a second terminal, in this directory:
     {portcullis} preview {organization}
     {portcullis} enforce {organization} --as {admin} --reason 'passwords leaked' --wait
     {portcullis} lift {organization} --as {admin} --reason 'it was a try'
+
+The console, where ops see and steer it, is at {console}; invite yourself:
+
+    {portcullis} operators add me --role operator --reason 'a try'
 
 The main app's side of it, with psql or any other client:
 
@@ -72,10 +77,16 @@ async def _keep_running(built: Foundation, users: int) -> int:
     with main_app_pages(built, seeded.organization_id) as pages:
         # Letters lead to the pages, if there are any.
         settings = built.settings | ({"APP_URL": pages.url, "PORTCULLIS_PRODUCT_NAME": "Kestrel"} if pages else {})
+        settings["PORTCULLIS_CONSOLE_ADDRESS"] = f"{LOOPBACK}:{_free_port()}"
         with procfile(built.environment | settings, None) as processes:
             Teller().say(_what_to_try(built, seeded, settings, pages))
             await asyncio.to_thread(processes.wait)
     return 1
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        return int(taken.getsockname()[1])
 
 
 def _what_to_try(built: Foundation, seeded: Seeded, settings: Mapping[str, str], pages: Pages | None) -> str:
@@ -89,6 +100,7 @@ def _what_to_try(built: Foundation, seeded: Seeded, settings: Mapping[str, str],
         member=seeded.admin_id + 1,
         members=seeded.members,
         settings=shlex.quote(str(file)),
+        console=f"http://{settings['PORTCULLIS_CONSOLE_ADDRESS']}",
         pages=PAGES.format(**asdict(pages)) if pages else "",
         portcullis=shlex.quote(str(Path(sys.executable).parent / "portcullis")),
         letters=built.maildir,

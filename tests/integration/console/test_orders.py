@@ -160,7 +160,7 @@ async def test_a_queue_is_paused_and_resumed(mara: Visitor, db: asyncpg.Connecti
         ("everything", "", ("everything", "")),
     ],
 )
-async def test_the_emergency_stop_stops_each_of_its_things(
+async def test_the_emergency_stop_stops_each_of_its_things(  # noqa: PLR0917 -- three fixtures and a row of the table
     mara: Visitor, db: asyncpg.Connection, run: int, what: str, subject: str, kept: tuple[str, str]
 ) -> None:
     stopped = await mara.order("/emergency/stop", what=what, subject=subject, confirmation="STOP", reason="smoke")
@@ -213,7 +213,8 @@ async def test_what_is_no_limit_is_not_set(mara: Visitor, db: asyncpg.Connection
 
 async def test_a_breaker_is_closed_and_held_closed(mara: Visitor, db: asyncpg.Connection) -> None:
     await db.execute(
-        "INSERT INTO portcullis.breaker (scope, subject, state, cause) VALUES ('domain', 'slow.example', 'open', '20 of 25 letters refused')"
+        "INSERT INTO portcullis.breaker (scope, subject, state, cause)"
+        " VALUES ('domain', 'slow.example', 'open', '20 of 25 letters refused')"
     )
     assert "20 of 25 letters refused" in (await mara.get("/")).text
     assert (await mara.order("/limits/close-breaker", scope="domain", subject="slow.example", hold="7")).status_code == 400

@@ -65,7 +65,7 @@ async def test_of_many_at_once_one_code_lets_one_in(mara: Visitor, db: asyncpg.C
         ("mara", PASSWORD, "000000"),
         ("nobody", PASSWORD, "000000"),
         ("", "", ""),
-        ("mara", PASSWORD, "１２３４５６"),
+        ("mara", PASSWORD, "\uff11\uff12\uff13\uff14\uff15\uff16"),
     ],
     ids=["password", "code", "name", "nothing", "digits of another script"],
 )
