@@ -93,7 +93,7 @@ def read_report(octets: bytes, *, came_to: str | None = None) -> Report:
         message = message_from_bytes(octets[:LONGEST_READ])
         return _read(message, came_to)
     except Unusable as unusable:
-        if is_cut and unusable.reason is Uselessness.NO_REPORT:
+        if is_cut and unusable.reason in (Uselessness.NO_REPORT, Uselessness.AUTO_REPLY):
             raise Unusable(Uselessness.TOO_LARGE) from None
         raise
     except RecursionError:
@@ -130,12 +130,20 @@ def _said(message: Message) -> tuple[str, str, str, list[str]]:
         group = next((group for group in groups if _text(group, "Action").lower() == "failed"), groups[0])
         diagnosis = _text(group, "Diagnostic-Code")
         return _text(group, "Action").lower(), _status(group, diagnosis), _words(diagnosis), _about(group)
-    for_now, for_good = all_failures(message)
+    for_now, for_good = _failures(message)
     if for_good:
         return "failed", "5.0.0", "", [address.decode("ascii", "replace") for address in sorted(for_good)]
     if for_now:
         return "delayed", "", "", []
     raise Unusable(Uselessness.AUTO_REPLY if _is_automatic(message) else Uselessness.NO_REPORT)
+
+
+def _failures(message: Message) -> tuple[frozenset[bytes], frozenset[bytes]]:
+    """Return addresses that failed for now and for good, by somebody's own wording; none, where even flufl.bounce stumbles."""
+    try:
+        return all_failures(message)
+    except Exception:  # noqa: BLE001 -- as above
+        return frozenset(), frozenset()
 
 
 def _refuse_other_reports(message: Message) -> None:
