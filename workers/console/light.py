@@ -48,6 +48,8 @@ class QueueState:
     quarantined: int
     oldest_free_seconds: float | None
     ended_lately: int
+    dead_because: str = ""
+    """What the latest dead batch died of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,9 +119,13 @@ def _processes(facts: Facts) -> Iterator[Cause]:
 def _dead(facts: Facts) -> Iterator[Cause]:
     for queue in facts.queues:
         if queue.dead:
-            what = "that end sessions" if queue.name == "enforce" else "of letters"
-            verb = "is" if queue.dead == 1 else "are"
-            said = f"{plural(queue.dead, 'batch', 'batches')} {what} {verb} dead and {'waits' if queue.dead == 1 else 'wait'} for you."
+            one, many = (
+                ("batch of sessions to end", "batches of sessions to end")
+                if queue.name == "enforce"
+                else ("batch of letters", "batches of letters")
+            )
+            said = f"{plural(queue.dead, one, many)} {'is' if queue.dead == 1 else 'are'} dead and {'waits' if queue.dead == 1 else 'wait'} for you"
+            said = f"{said}: {queue.dead_because}" if queue.dead_because else f"{said}."
             yield Cause(colour=Colour.RED, sentence=said, href="/dead", page="Dead batches")
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from jobs.store import operations, steering
 from jobs.store.operations import QueueCount
-from jobs.store.steering import Breaker, Pause, PauseScope, WorkerSeen
+from jobs.store.steering import Breaker, DeadGroup, Pause, PauseScope, WorkerSeen
 from jobs.store.views import queues as queue_views
 from jobs.store.views import runs as run_views
 from jobs.store.views.queues import Leader, Motion, Outbox
@@ -18,6 +18,10 @@ from workers.console import light
 from workers.console.light import Cause, Colour, Facts, OpenBreaker, QueueState
 
 LATELY: Final = timedelta(minutes=5)
+DEAD_GROUPS: Final = 10
+LONGEST_CAUSE: Final = 160
+ENFORCING: Final = ("plan", "enforce", "settle", "finish")
+"""Stages whose batches go to the queue `enforce`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +63,10 @@ async def look(request: Request) -> State:
         breakers = [one for one in await steering.list_breakers(db) if one.state != "closed"]
         pauses = await steering.list_pauses(db)
         running = await run_views.count_open(db)
+        died = await steering.list_dead_groups(db, limit=DEAD_GROUPS) if any(one.dead for one in counts.values()) else []
     known = await depths
     facts = Facts(
-        queues=[_queue(counts[name], motion[name], outbox[name]) for name in sorted(counts)],
+        queues=[_queue(counts[name], motion[name], outbox[name], died) for name in sorted(counts)],
         running=running,
         has_conductor=leader is not None and leader.lease_left_seconds > 0,
         pauses=[name_of(pause) for pause in pauses],
@@ -97,7 +102,8 @@ def name_of(pause: Pause) -> str:
             return f"{pause.scope} {pause.subject}"
 
 
-def _queue(count: QueueCount, motion: Motion, outbox: Outbox) -> QueueState:
+def _queue(count: QueueCount, motion: Motion, outbox: Outbox, died: list[DeadGroup]) -> QueueState:
+    because = next((one.error for one in died if (one.stage in ENFORCING) == (count.queue == "enforce") and one.error), "")
     return QueueState(
         name=count.queue,
         due=count.due,
@@ -108,4 +114,5 @@ def _queue(count: QueueCount, motion: Motion, outbox: Outbox) -> QueueState:
         quarantined=count.quarantined,
         oldest_free_seconds=max(filter(None, (outbox.lag_seconds, outbox.unclaimed_seconds)), default=None),
         ended_lately=motion.ended,
+        dead_because=because if len(because) <= LONGEST_CAUSE else f"{because[:LONGEST_CAUSE]}…",
     )

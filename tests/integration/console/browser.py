@@ -63,7 +63,7 @@ class Visitor:
 
     async def order(self, path: str, /, *, reason: str = "asked to", **fields: object) -> httpx.Response:
         """Give an order as its form would."""
-        return await self.post(path, csrf=await self.token(), reason=reason, **fields)
+        return await self.post(path, **{"csrf": await self.token(), "reason": reason} | fields)  # type: ignore[arg-type]  # no field is called so
 
     async def sign_in(self, *, password: str = PASSWORD, code: str | None = None, **fields: str) -> httpx.Response:
         typed = code if code is not None else pyotp.TOTP(self.secret).now()
