@@ -1,4 +1,4 @@
-"""What the command line asks and orders: looks at runs and queues, dead batches, replays. Workers need none of it."""
+"""What the command line asks and orders: looks at runs and queues, and dead batches. What people order is in `steering`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +15,6 @@ FIND_POLICY = statement("find_policy")
 IS_NEW = statement("is_new_run")
 COUNT_QUEUES = statement("count_queues")
 LIST_DEAD = statement("list_dead")
-REPLAY = statement("replay_batches")
-FIND_BATCH = statement("find_batch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +69,7 @@ class DeadBatch:
     attempts: int
     died_at: datetime | None
     error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A batch and the state of its run."""
-
-    batch_id: int
-    run_id: int
-    stage: str
-    state: str
-    run_state: str
+    fingerprint: str
 
 
 async def look(db: Database, run_id: int) -> Look:
@@ -118,15 +106,3 @@ async def count_queues(db: Database) -> list[QueueCount]:
 async def list_dead(db: Database, run_id: int | None, *, limit: int) -> list[DeadBatch]:
     """Return dead batches, latest first."""
     return [DeadBatch(**row) for row in await db.fetch(LIST_DEAD, run_id, limit)]
-
-
-async def replay(db: Database, *, batch_id: int | None = None, run_id: int | None = None, reason: str) -> list[int]:
-    """Open dead batches again, one or those of a run; returns which. Empty: none is dead, or the run is over."""
-    rows = await db.fetch(REPLAY, batch_id, run_id, None, reason, 100_000)
-    return sorted(row["batch_id"] for row in rows)
-
-
-async def find_batch(db: Database, batch_id: int) -> Found | None:
-    """Return a batch."""
-    row = await db.fetchrow(FIND_BATCH, batch_id)
-    return None if row is None else Found(**row)

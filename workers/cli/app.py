@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from cyclopts import App, CycloptsError, Group
 
@@ -18,6 +19,9 @@ from workers.cli import exit_codes
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
 from workers.cli.screen import note, tell_json
+
+if TYPE_CHECKING:
+    from jobs.store.steering import MalformedOrderError, Stale
 
 INSTALL = Group("Set up", sort_key=1)
 SWITCH = Group("The switch", sort_key=2)
@@ -64,8 +68,46 @@ VERBS = (
         QUEUES,
         "Show both queues: what is due, how old the oldest is, and who serves them.",
     ),
-    Verb("workers.cli.dead:dead", QUEUES, "List batches that were put aside for a human, each with its reason."),
     Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on."),
+    Verb("workers.cli.dead:list_", QUEUES, "List batches that were put aside for a human, each with its reason.", under="dead"),
+    Verb(
+        "workers.cli.dead:show",
+        QUEUES,
+        "Show one dead batch whole: its range, its letters by state, its last words, how many died alike.",
+        under="dead",
+    ),
+    Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on.", under="dead"),
+    Verb(
+        "workers.cli.dead:discard",
+        QUEUES,
+        "Give up the letters of dead batches: they are cancelled, counted, and named in the admin's report.",
+        under="dead",
+    ),
+    Verb("workers.cli.pausing:pause", QUEUES, "Stop a run, an organization, all letters or everything, until somebody resumes it."),
+    Verb("workers.cli.pausing:resume", QUEUES, "Let what was paused go on."),
+    Verb("workers.cli.pausing:pauses", QUEUES, "List what is paused, by whom, since when and why."),
+    Verb("workers.cli.limits:list_", QUEUES, "List the sending limits that people set.", under="limits"),
+    Verb("workers.cli.limits:set_", QUEUES, "Set a sending limit; mailers obey it within seconds.", under="limits"),
+    Verb("workers.cli.limits:clear", QUEUES, "Let the configured limit hold again.", under="limits"),
+    Verb(
+        "workers.cli.breakers:list_", QUEUES, "List breakers that are open or were, open ones first, each with its cause.", under="breakers"
+    ),
+    Verb(
+        "workers.cli.breakers:close",
+        QUEUES,
+        "Close a breaker, because its cause is mended, or hold it closed for a while.",
+        under="breakers",
+    ),
+    Verb(
+        "workers.cli.workers:list_",
+        QUEUES,
+        "List worker processes: version, what each holds, how late its event loop is, when it was last heard of.",
+        under="workers",
+    ),
+    Verb(
+        "workers.cli.workers:drain", QUEUES, "Tell a worker process to finish what it holds, give back the rest, and end.", under="workers"
+    ),
+    Verb("workers.cli.actions:actions", QUEUES, "List who did what and why, latest first."),
     Verb("workers.cli.letters:preview", LETTERS, "Write a page with every letter in every language.", under="letters"),
     Verb(
         "workers.cli.letters:send_test",
@@ -112,18 +154,25 @@ VERBS = (
         under="audit",
     ),
     Verb("workers.cli.auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
+    Verb("workers.cli.watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
     Verb("workers.cli.processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
 )
 
 FAMILIES = {
+    "dead": (QUEUES, "Batches that were put aside for a human: `list`, `show`, `replay`, `discard`."),
+    "limits": (QUEUES, "Sending limits that people set: `list`, `set`, `clear`."),
+    "breakers": (QUEUES, "What is held back because it fares badly: `list`, `close`."),
+    "workers": (QUEUES, "Worker processes: `list`, `drain`."),
     "letters": (LETTERS, "Letters before members see them: `preview`, `send-test`."),
     "bounces": (LETTERS, "Mail that came back: `read`."),
     "suppressions": (LETTERS, "Addresses that are not written to: `list`, `add`, `remove`."),
     "audit": (AUDIT, "The record of what was done: `verify`, `key`."),
     "operators": (OPERATORS, "Who may sign in to the console: `add`, `list`, `reset`, `remove`."),
 }
-"""Words that verbs follow."""
+"""Words that verbs follow. One with a verb `list`, said alone or with options, means that."""
+
+LISTS = frozenset(verb.under for verb in VERBS if verb.under and verb.own_name == "list")
 
 ABOUT = """Make two-factor authentication mandatory for a whole organization.
 
@@ -159,12 +208,20 @@ def run(tokens: Sequence[str]) -> ExitCode:
     """Run one command and return how it ended. Whatever a user can cause is said in words, on `--json` as a document too."""
     try:
         "".join(tokens).encode()  # bytes that are no text would be refused much later, in nobody's words
-        result = _app(tokens)(tokens)
+        spelled = _spelled_out(tokens)
+        result = _app(spelled)(spelled)
         return result if isinstance(result, ExitCode) else ExitCode.OK
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 -- the outermost place; what nobody foresaw is shown whole
         return _end(error, as_json="--json" in tokens)
+
+
+def _spelled_out(tokens: Sequence[str]) -> list[str]:
+    """Return the words with `list` where it goes without saying: `dead --run 7`."""
+    word, *rest = tokens or [""]
+    goes_without = word in LISTS and (not rest or (rest[0].startswith("-") and rest[0] not in {"--help", "-h"}))
+    return [word, "list", *rest] if goes_without else list(tokens)
 
 
 def _app(tokens: Sequence[str]) -> App:
@@ -201,11 +258,14 @@ def _end(error: Exception, *, as_json: bool) -> ExitCode:
     return failure.code
 
 
-def _explain(error: Exception) -> Failure | None:
+def _explain(error: Exception) -> Failure | None:  # noqa: PLR0911 -- one line an error
     from jobs.store.ids import MalformedIdError  # noqa: PLC0415 -- only who fails pays for these
+    from jobs.store.steering import MalformedOrderError, Stale  # noqa: PLC0415 -- as above
     from workers.settings import ConfigurationError  # noqa: PLC0415 -- as above
 
     match error:
+        case Stale() | MalformedOrderError():
+            return _explain_order(error)
         case Failure():
             return error
         case CycloptsError():
@@ -219,3 +279,13 @@ def _explain(error: Exception) -> Failure | None:
             return Failure(ExitCode.USAGE, "usage", "An argument is not valid UTF-8", "Type it anew.")
         case _:
             return None
+
+
+def _explain_order(error: "Stale | MalformedOrderError") -> Failure:
+    """Say why an order of `jobs.store.steering` was not carried out; nothing was done."""
+    from jobs.store.steering import Stale, Unknown  # noqa: PLC0415 -- as above
+
+    if isinstance(error, Stale):
+        return Failure(ExitCode.NOT_FOUND if isinstance(error, Unknown) else ExitCode.REFUSED, error.name, error.what, error.to_do)
+    words = str(error)
+    return Failure(ExitCode.USAGE, "malformed_order", words[:1].upper() + words[1:], "Give it anew; nothing was done.")

@@ -29,7 +29,7 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.REFUSED: "refused and nothing changed; or doctor found something to mend; or the run that was watched was cancelled",
     ExitCode.USAGE: "wrong usage: an unknown verb or option, a malformed id",
-    ExitCode.NOT_FOUND: "no such organization, run or batch",
+    ExitCode.NOT_FOUND: "no such organization, run, batch, worker or breaker",
     ExitCode.NOT_SET_UP: "a variable is missing or malformed, the schema isn't installed or too old, or `directory` lacks something",
     ExitCode.UNREACHABLE: "PostgreSQL, Redis or the relay is away or too busy; try again later",
     ExitCode.AUDIT_EDITED: "the record was touched: an entry, a checkpoint or a certificate is not what was sealed or signed",

@@ -8,7 +8,7 @@ from typing import Final
 import redis
 
 from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
-from jobs.store import operations
+from jobs.store import operations, steering
 from jobs.store.operations import QueueCount
 from workers.broker import Depth
 from workers.broker.portcullis_broker import connect
@@ -43,11 +43,15 @@ async def queues(*, as_json: AsJson = False) -> ExitCode:
     settings = _Needed.load()
     async with connected() as db:
         counts = await operations.count_queues(db)
+        pauses = await steering.list_pauses(db)
     depths, failure = _depths(settings.redis_url.get_secret_value())
     if as_json:
-        tell_json({"queues": [_document(count, depths) for count in counts], "redis": failure and failure.as_json()["error"]})
+        paused = [asdict(pause) for pause in pauses]
+        redis_ = failure and failure.as_json()["error"]
+        tell_json({"queues": [_document(count, depths) for count in counts], "paused": paused, "redis": redis_})
     else:
         tell(*table(HEADINGS, [_row(count, depths.get(count.queue)) for count in counts]))
+        tell(*(f"Paused: {pause.scope} {pause.subject}".rstrip() + f", by {pause.paused_by}: {pause.reason}" for pause in pauses))
     if failure is None:
         return ExitCode.OK
     if not as_json:

@@ -27,6 +27,8 @@ def describe(look: Look) -> list[str]:
         f"  letters    {sum(status['letters'].values()):,}{_parts(status['letters'], LETTERS)}{_last(status['last_letter_at'])}",
         f"  batches    {_batches(status['batches'])}",
     ]
+    if paused := status["paused"]:
+        lines.append(f"  paused     {_paused(paused)}")
     if status["finished_at"]:
         lines.append(f"  finished   {moment(status['finished_at'])}")
     lines += [f"  trouble    {error}" for error in status["errors"]]
@@ -41,6 +43,10 @@ def advise(look: Look) -> list[str]:
     if dead:
         again = f"`portcullis dead --run {run}` says why, `portcullis replay --run {run} --reason ...` tries again"
         lines.append(f"Batches put aside: {dead:,}. {again}.")
+    if paused := status["paused"]:
+        what = {"run": f" {run}", "organization": f" --organization {paused['subject']}", "everything": " --everything"}
+        queue = " --letters" if paused["subject"] == "notify" else " --sessions"
+        lines.append(f"Somebody paused it: `portcullis resume{what.get(paused['scope'], queue)} --reason ...` lets it go on.")
     if status["state"] != "running":
         return lines
     if not look.has_conductor:
@@ -50,6 +56,11 @@ def advise(look: Look) -> list[str]:
     if status["stage"] == "notify" and not look.has_mailer:
         lines.append("No worker serves the queue `notify`: start the process `mailer` of the Procfile.")
     return lines
+
+
+def _paused(paused: dict[str, str]) -> str:
+    what = f"{paused['scope']} {paused['subject']}".rstrip()
+    return f"{what}, since {moment(paused['at'])} by {paused['by']}: {paused['reason']}"
 
 
 def _parts(counts: dict[str, int], order: tuple[str, ...]) -> str:

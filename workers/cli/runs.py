@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from jobs import client
-from jobs.store import operations
+from jobs.store import operations, steering
 from workers.cli.database import connected, read_id_types
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
 from workers.cli.options import AsJson, Limit, Reason, Run
+from workers.cli.ordering import an_order
 from workers.cli.report import describe
 from workers.cli.screen import moment, table, tell, tell_json
 
@@ -73,7 +73,7 @@ async def cancel(run: Run, /, *, reason: Reason, as_json: AsJson = False) -> Non
     ```
     """
     async with connected() as db:
-        await client.cancel_run(db, run, reason=reason)
+        await steering.cancel(db, an_order(reason), run)
         look = await operations.look(db, run)
     if as_json:
         tell_json(look.status)

@@ -7,11 +7,12 @@ from cyclopts import Parameter
 
 from jobs import client
 from jobs.client import Id, PreviewRow, Verdict
-from jobs.store import operations
+from jobs.store import operations, steering
 from jobs.store.ids import IdTypes, OrganizationId
 from workers.cli.database import connected, read_id_types
 from workers.cli.exit_codes import ExitCode
 from workers.cli.options import AsJson, EffectiveAt, Exempt, GraceDays, Organization, Reason, User
+from workers.cli.ordering import an_order
 from workers.cli.report import describe, headline
 from workers.cli.screen import moment, note, table, tell, tell_json
 from workers.cli.screens import Quiet, choose_screen
@@ -74,6 +75,7 @@ async def enforce(
     $ portcullis enforce 42 --as 7 --reason "audit finding 12" --effective-at 2027-01-15T09:00 --grace-days 14
     ```
     """
+    order = an_order(reason, actor=as_)
     async with connected() as db:
         types = await read_id_types(db)
         async with db.transaction():
@@ -86,7 +88,8 @@ async def enforce(
                 effective_at=_aware(effective_at),
                 grace=None if grace_days is None else timedelta(days=grace_days),
             )
-            is_new = await operations.is_new(db, run_id)
+            if is_new := await operations.is_new(db, run_id):
+                await steering.note(db, order, "enforce", scope="organization", subject=organization, run_id=run_id)
         look = await operations.look(db, run_id)
     if not as_json:
         tell(_enforced(look.status, is_new=is_new))
@@ -109,10 +112,14 @@ async def lift(organization: Organization, /, *, as_: User, reason: Reason, as_j
     $ portcullis lift 42 --as 7 --reason "wrong organization"
     ```
     """
+    order = an_order(reason, actor=as_)
     async with connected() as db:
         types = await read_id_types(db)
         organization_id = _organization(types, organization)
-        await client.lift_second_factor(db, organization_id, requested_by=_member(types, as_), reason=reason)
+        async with db.transaction(isolation="read_committed"):
+            await client.lift_second_factor(db, organization_id, requested_by=_member(types, as_), reason=reason)
+            lifted = OrganizationId(organization_id)
+            await steering.note(db, order, "lift", scope="organization", subject=organization, organization_id=lifted)
         policy = await operations.find_policy(db, OrganizationId(organization_id))
     stands = policy is not None and policy.required
     if as_json:
