@@ -29,6 +29,9 @@ IS_FOLLOWED = statement("is_seal_followed")
 COMPARE = statement("compare_audit")
 TALLY_LEDGER = statement("tally_ledger")
 PROVE = statement("prove_run")
+ENFORCED_SINCE = statement("list_enforced_since")
+OF_YESTERDAY = statement("find_entry_of_yesterday")
+WRITE_RESULT = statement("write_audit_result")
 UNCHECKPOINTED = statement("count_uncheckpointed")
 
 PREFETCH = 50
@@ -229,6 +232,27 @@ async def count_uncheckpointed(db: Connection, since: int) -> tuple[int, float]:
     """Return how many seals no checkpoint covers, and the age of the oldest in seconds."""
     row = await db.fetchrow(UNCHECKPOINTED, since)
     return row["seals"], row["age"]
+
+
+async def check(db: Connection, invariant: str, *arguments: object) -> tuple[int, str]:
+    """Ask one invariant's query (`sql/check_i2.sql` for I2): how many violations, and the first one in words."""
+    row = await db.fetchrow(statement(f"check_{invariant.lower()}"), *arguments)
+    return row["found"], row["words"] or ""
+
+
+async def entry_of_yesterday(db: Connection) -> int:
+    """Return the last entry that is more than a day old; 0: there is none."""
+    return int(await db.fetchval(OF_YESTERDAY))
+
+
+async def list_enforced_since(db: Connection, entry_id: int, *, limit: int) -> list[Entry]:
+    """Return entries about enforced batches after that one, in order."""
+    return [_entry(row) for row in await db.fetch(ENFORCED_SINCE, entry_id, limit)]
+
+
+async def write_result(db: Connection, invariant: str, found: int, words: str | None, seconds: float) -> None:
+    """Show what was found about an invariant."""
+    await db.execute(WRITE_RESULT, invariant, found, words, seconds)
 
 
 def _entry(row: Mapping[str, Any]) -> Entry:
