@@ -28,6 +28,7 @@ Db: TypeAlias = asyncpg.Connection
 
 HERE, ADMIN, SMALL_ORGANIZATION, LEASE = 1, 20_000, 30, timedelta(minutes=1)
 VOUCHER = ("k1", bytes(64), bytes(64))
+CANARIES = True
 
 PEOPLE = """
     SET session_replication_role = replica;
@@ -104,7 +105,9 @@ async def half_a_run(url: str) -> None:
         await resources.pool.execute("UPDATE portcullis.batch SET state = 'done' WHERE run_id = $1", small)
         await resources.pool.execute("INSERT INTO portcullis.batch (run_id, stage) VALUES ($1, 'enforce'), ($1, 'enforce')", small)
         first = await hold(resources.pool, "enforce", "true", SMALL_ORGANIZATION)
-        row = await resources.pool.fetchrow(runs.ENFORCE.over(None, None), *first.claim, small, SMALL_ORGANIZATION, None, None, [])
+        row = await resources.pool.fetchrow(
+            runs.ENFORCE.over(None, None), *first.claim, small, SMALL_ORGANIZATION, None, None, [], *VOUCHER
+        )
         assert row["members"] == 13
 
 
@@ -190,7 +193,7 @@ async def check(
         assert sum(scan.rows for scan in seen) <= rows, (mode, sorted(seen, key=lambda scan: -scan.rows)[:5])
 
 
-SMALL = {"portcullis.worker", "portcullis.joiner"}
+SMALL = {"portcullis.worker", "portcullis.joiner", "portcullis.pause"}
 
 
 def is_allowed(table: str, over: tuple[Any, Any]) -> bool:
@@ -220,7 +223,7 @@ async def test_peeking_at_letters(db: Db, which: str) -> None:
 async def test_marking_letters(db: Db, which: str, chosen: bool) -> None:  # noqa: FBT001 -- a parameter of pytest
     held = await hold(db, "notice", which)
     members = [row["member_id"] for row in await db.fetch("SELECT member_id FROM portcullis.delivery WHERE batch_id = $1", held.batch_id)]
-    arguments = (*held.claim, held.run_id, "notice", HERE, *held.range, 250, members[:100] if chosen else None, LEASE)
+    arguments = (*held.claim, held.run_id, "notice", HERE, *held.range, 250, members[:100] if chosen else None, LEASE, CANARIES)
     await check(db, deliveries.MARK, *arguments, over=held.range, rows=7 * RANGE)
 
 
@@ -228,7 +231,9 @@ async def test_recording_what_became_of_letters(db: Db) -> None:
     held = await hold(db, "notice", BOUNDED)
 
     async def marked() -> tuple[list[Any], ...]:
-        rows = await db.fetch(deliveries.MARK.over(*held.range), *held.claim, held.run_id, "notice", HERE, *held.range, 250, None, LEASE)
+        rows = await db.fetch(
+            deliveries.MARK.over(*held.range), *held.claim, held.run_id, "notice", HERE, *held.range, 250, None, LEASE, CANARIES
+        )
         members = [row["member_id"] for row in rows if row["member_id"] is not None]
         count = len(members)
         assert count > 100
@@ -294,7 +299,7 @@ async def test_an_organization_that_is_one_range_only(db: Db) -> None:
     await check(db, runs.ENFORCE, *arguments, over=(None, None), rows=300)
     held = await hold(db, "notice", "true", SMALL_ORGANIZATION)
     await check(db, deliveries.PEEK, held.batch_id, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 9, over=(None, None), rows=100)
-    marking = (*held.claim, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 250, None, LEASE)
+    marking = (*held.claim, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 250, None, LEASE, CANARIES)
     await check(db, deliveries.MARK, *marking, over=(None, None), rows=200)
     closing = (*held.claim, held.run_id, "notice", None, None, LEASE, None, True)
     await check(db, deliveries.CLOSE, *closing, over=(None, None), rows=50)
