@@ -86,6 +86,8 @@ class Report(Letter):
     unreachable: tuple[Unreachable, ...]
     """The reason in words of the letter's language."""
     unreachable_more: int
+    some_suppressed: bool
+    """Some of them have an address on the suppression list, which whoever operates the app can change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

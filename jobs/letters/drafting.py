@@ -137,6 +137,7 @@ def _counted(occasion: Occasion, voice: Voice, house: House, totals: Totals) -> 
         "last_session_ended_at": voice.when(totals.last_session_ended_at) if totals.last_session_ended_at else None,
         "unreachable": tuple(reasons.in_words(member, gettext) for member in totals.unreachable),
         "unreachable_more": totals.unreachable_more,
+        "some_suppressed": any(member.reason == reasons.SUPPRESSED for member in totals.unreachable),
     }
 
 

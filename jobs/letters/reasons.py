@@ -14,6 +14,9 @@ def _marked(phrase: str) -> str:
     return phrase
 
 
+SUPPRESSED = "address_suppressed"
+"""The ledger's word for an address on the suppression list."""
+
 _PHRASES: Mapping[str, str] = {
     AddressFault.NO_ADDRESS: _marked("no email address"),
     AddressFault.MALFORMED: _marked("not a valid email address"),
@@ -23,6 +26,8 @@ _PHRASES: Mapping[str, str] = {
     LetterState.UNCERTAIN: _marked("sent, but never confirmed"),
     "discarded": _marked("not sent"),
     "inactive": _marked("inactive"),
+    SUPPRESSED: _marked("not written to, because it refused mail before"),
+    "bounced": _marked("came back as undeliverable"),
 }
 
 LONGEST = 120  # characters: an address, or what stands in its place
@@ -41,6 +46,6 @@ def _who(who: str) -> str:
 
 
 def _why(reason: str, gettext: Callable[[str], str]) -> str:
-    phrase = _PHRASES.get(reason)
+    phrase = _PHRASES.get(reason.partition(":")[0])  # behind a colon are the other server's own words
     # Without a phrase it is the ledger's own word, such as one of a suppression list that ops keep.
     return gettext(phrase) if phrase else clean_name(reason.replace("_", " "), LONGEST)

@@ -34,8 +34,9 @@ TOTALS = Totals(
         Unreachable(who="lee.jordan@northwind.example", reason="refused"),
         Unreachable(who="member 1077", reason="no_address"),
         Unreachable(who="jane.doe(at)northwind", reason="malformed_address"),
+        Unreachable(who="kim.adler@northwind.example", reason="address_suppressed"),
     ),
-    unreachable_more=8,
+    unreachable_more=7,
     last_session_ended_at=datetime(2025, 6, 19, 12, 5, 4, tzinfo=UTC),
 )
 

@@ -142,7 +142,7 @@ def test_a_report_counts_what_the_ledger_counted() -> None:
         "1,833 sessions were ended",
         "  1,190  Accepted",
         "lee.jordan@northwind.example",
-        "and 8 more",
+        "and 7 more",
     ):
         assert said in text
 

@@ -243,7 +243,7 @@ def test_nothing_that_letters_about_security_must_not_have(letters: list[Written
 
 
 def test_no_hostile_name_leaves_anything_invisible_or_linked(letters: list[Written]) -> None:
-    allowed = {"anna.smith@northwind.example", "lee.jordan@northwind.example"}
+    allowed = {"anna.smith@northwind.example", "lee.jordan@northwind.example", "kim.adler@northwind.example"}
     for letter in letters:
         for said in (letter.text, letter.page.visible, letter.message["Subject"], letter.page.find("title")[0].visible):
             assert not [c for c in said if unicodedata.category(c) in {"Cf", "Co", "Cs", "Cn"} or (c < " " and c != "\n")]

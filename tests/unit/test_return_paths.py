@@ -78,15 +78,19 @@ def test_a_mailbox_that_leaves_no_room_is_refused_at_start(unfit: str) -> None:
         ReturnPaths.read(unfit)
 
 
-def composer(ring: str, **given: str) -> Composer:
+def composer(ring: str, bounce_address: str | None) -> Composer:
     key = KeyRing.parse(ring).current(Purpose.MESSAGE_ID)
     return Composer(
-        mail_from="Security <s@x.example>", app_url="https://x.example", message_id_key=key.secret, message_id_key_id=key.id, **given
+        mail_from="Security <s@x.example>",
+        app_url="https://x.example",
+        message_id_key=key.secret,
+        message_id_key_id=key.id,
+        bounce_address=bounce_address,
     )
 
 
-def a_sender(ring: str, member: str = "42", **given: str) -> str:
-    letter = composer(ring, **given).compose(
+def a_sender(ring: str, member: str = "42", *, bounce_address: str | None = None) -> str:
+    letter = composer(ring, bounce_address).compose(
         LetterKind.PROTECTED, OCCASION, Addressee(member_id=member, address="ada@example.com"), slot="notice", dated=datetime.now(UTC)
     )
     return letter.sender
