@@ -119,12 +119,9 @@ def _processes(facts: Facts) -> Iterator[Cause]:
 def _dead(facts: Facts) -> Iterator[Cause]:
     for queue in facts.queues:
         if queue.dead:
-            one, many = (
-                ("batch of sessions to end", "batches of sessions to end")
-                if queue.name == "enforce"
-                else ("batch of letters", "batches of letters")
-            )
-            said = f"{plural(queue.dead, one, many)} {'is' if queue.dead == 1 else 'are'} dead and {'waits' if queue.dead == 1 else 'wait'} for you"
+            of = "sessions to end" if queue.name == "enforce" else "letters"
+            verbs = "is dead and waits" if queue.dead == 1 else "are dead and wait"
+            said = f"{plural(queue.dead, 'batch', 'batches')} of {of} {verbs} for you"
             said = f"{said}: {queue.dead_because}" if queue.dead_because else f"{said}."
             yield Cause(colour=Colour.RED, sentence=said, href="/dead", page="Dead batches")
 

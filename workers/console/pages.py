@@ -44,6 +44,7 @@ _TEMPLATES.filters |= {
 _TEMPLATES.globals |= {
     "share": wording.share,
     "plural": wording.plural,
+    "took": wording.took,
     "charts": charts,
     "navigation": NAVIGATION,
     "release": RELEASE,

@@ -19,22 +19,19 @@ class Progress:
     left_by: str
 
 
-def of(
-    status: dict[str, Any], *, enforced: int, to_enforce: int, members: int, letters: int, budget: float, seconds: float = LATELY_SECONDS
-) -> Progress:
-    """Return the progress of a run. `members` and `letters` were finished within `seconds`; `budget` is letters a second, 0: no limit."""
+def of(status: dict[str, Any], *, enforced: int, to_enforce: int, members: int, letters_a_second: float, budget: float) -> Progress:
+    """Return the progress of a run. `members` were judged within `LATELY_SECONDS`; `budget` is letters a second, 0: no limit."""
     counts = status["letters"]
     left = counts["owed"] + counts["sending"]
     judged = sum(counts.values())
     sessions_share = enforced / to_enforce if to_enforce else 0.0
     letters_share = (judged - left) / judged if judged else 0.0
     share = 1.0 if status["state"] == "done" else min(0.99, (sessions_share + letters_share * sessions_share) / 2)
-    rate = letters / seconds
-    left_seconds, left_by = _left(left, rate, budget)
+    left_seconds, left_by = _left(left, letters_a_second, budget)
     return Progress(
         share=share,
-        members_a_minute=members * 60 / seconds,
-        letters_a_minute=rate * 60,
+        members_a_minute=members * 60 / LATELY_SECONDS,
+        letters_a_minute=letters_a_second * 60,
         letters_left=left,
         left_seconds=left_seconds,
         left_by=left_by,
@@ -46,4 +43,4 @@ def _left(letters: int, rate: float, budget: float) -> tuple[float | None, str]:
         return None, ""
     if budget:
         return letters / budget, "at the limit's rate"
-    return (letters / rate, "at the rate of the last minute") if rate else (None, "")
+    return (letters / rate, "at the present rate") if rate else (None, "")

@@ -15,7 +15,7 @@ from jobs.store.database import Connection
 from jobs.store.ids import IdTypes
 from jobs.store.steering import PauseScope
 from jobs.store.views import runs as views
-from jobs.store.views.runs import RunLine, Unfinished
+from jobs.store.views.runs import Measured, RunLine, Unfinished
 from workers.console import budget, progress, timeline
 from workers.console.budget import Budget
 from workers.console.doors import acting
@@ -46,10 +46,17 @@ async def outlook(db: Connection, line: RunLine, limits: Budget) -> Outlook:
         enforced=looked.enforced,
         to_enforce=looked.to_enforce,
         members=measured.members,
-        letters=measured.letters,
+        letters_a_second=_rate(measured),
         budget=limits.for_run(str(line.status["organization_id"])),
     )
     return Outlook(line=line, progress=far, oldest=await views.find_oldest(db, line.run_id))
+
+
+def _rate(measured: Measured) -> float:
+    """Return letters a second, of late; until the first whole batch is finished, since letters began."""
+    if measured.letters:
+        return measured.letters / progress.LATELY_SECONDS
+    return measured.letters_in_all / measured.letters_seconds if measured.letters_seconds > 0 else 0.0
 
 
 @watched

@@ -51,6 +51,11 @@ def moment(when: datetime | str | None, zone: str | None) -> Markup:
     return Markup('<time datetime="{}"{}>{}</time>').format(f"{known:%Y-%m-%dT%H:%M:%SZ}", kept, text)
 
 
+def took(begins: datetime | str, ends: datetime | str | None) -> str:
+    """Return how long something took; nothing where it goes on."""
+    return DASH if ends is None else span(read(ends) - read(begins))
+
+
 def read(when: datetime | str) -> datetime:
     """Return a moment that may come as JSON has it."""
     return datetime.fromisoformat(when) if isinstance(when, str) else when

@@ -20,6 +20,7 @@ CROSS JOIN LATERAL (
                                           ORDER BY m.member_id LIMIT 1))
       AND d.member_id <= coalesce(l.high, (SELECT m.member_id FROM portcullis.delivery m WHERE m.run_id = $1 AND m.slot = 'notice'
                                            ORDER BY m.member_id DESC LIMIT 1))
+    OFFSET 0  -- batch by batch, through the index: joined, the whole ledger is read
 ) d
 GROUP BY d.state, left(coalesce(d.reason, ''), 200), lower(split_part(coalesce(d.recipient, ''), '@', 2))
 ORDER BY count(*) DESC, d.state LIMIT $3::integer

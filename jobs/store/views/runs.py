@@ -19,8 +19,8 @@ MEASURE = statement("measure_run")
 FAILURES = statement("group_failures")
 FAILING = statement("count_failures_looked_into")
 
-LOOKED_INTO = 20
-"""Batches of a run whose letters are looked at one by one: some 20,000 rows at most."""
+LOOKED_INTO = 10
+"""Batches of a run whose letters are looked at one by one: some 10,000 rows at most."""
 GROUPS = 30
 
 
@@ -96,10 +96,12 @@ class Failures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a run got done of late."""
+    """What a run got done of late; `letters_in_all` took `letters_seconds`, since its last session had ended."""
 
     members: int
     letters: int
+    letters_in_all: int
+    letters_seconds: float
 
 
 async def list_page(

@@ -24,7 +24,7 @@ ORGANIZATIONS = """
         (1, 'Heron Works', 'en-GB', 'Europe/London', NULL), (2, 'Kestrel Logistics', 'en-US', 'America/Chicago', NULL),
         (3, 'Osprey Foundation', 'en-GB', 'Europe/London', NULL), (4, 'Plover & Sons', 'en-GB', 'Europe/London', NULL);
     INSERT INTO app.users (user_id, email, display_name, password_hash, deactivated_at) OVERRIDING SYSTEM VALUE
-    SELECT n, 'member' || n || '@' || CASE WHEN n BETWEEN 3000 AND 3999 THEN 'slow' WHEN n % 27 = 0 THEN 'gone' ELSE 'kestrel' END || '.example',
+    SELECT n, 'm' || n || CASE WHEN n BETWEEN 3000 AND 3999 THEN '@slow' WHEN n % 27 = 0 THEN '@gone' ELSE '@kestrel' END || '.example',
            'Member ' || n, CASE WHEN n % 5 > 0 THEN 'hash' END, CASE WHEN n % 41 = 0 THEN now() END
     FROM generate_series(1, 4060) n WHERE n <= 60 OR n BETWEEN 2000 AND 2800 OR n BETWEEN 3000 AND 3040 OR n >= 4000;
     INSERT INTO app.memberships (organization_id, user_id)
@@ -127,7 +127,8 @@ def _bring_about(ground: Ground) -> None:
 def _hurry_to_the_end(ground: Ground, run: int) -> Any:
     """Let so much time pass that every attempt was made."""
     ground.do(
-        "UPDATE portcullis.batch SET next_at = now(), attempts = greatest(attempts, 11) WHERE run_id = %s AND state = 'open' AND stage = 'enforce'",
+        "UPDATE portcullis.batch SET next_at = now(), attempts = greatest(attempts, 11)"
+        " WHERE run_id = %s AND state = 'open' AND stage = 'enforce'",
         run,
     )
     time.sleep(0.1)
