@@ -16,6 +16,7 @@ CREATE TABLE portcullis.action (
 );
 
 CREATE INDEX action_of_run ON portcullis.action (run_id, action_id) WHERE run_id IS NOT NULL;
+CREATE INDEX action_of_organization ON portcullis.action (organization_id, action_id) WHERE organization_id IS NOT NULL;
 
 -- What is stopped until somebody says otherwise. The gate is not: it stands, whatever is paused here.
 --
