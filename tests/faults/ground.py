@@ -187,6 +187,7 @@ def settings(ground_folder: Path, database_url: str, redis_url: str, relay_port:
         "PORTCULLIS_CONNECTIONS": str(CONNECTIONS),
         "PORTCULLIS_CONNECTIONS_PER_MINUTE": "0",
         "PORTCULLIS_LEASE_SECONDS": str(LEASE_SECONDS),
+        "PORTCULLIS_BREAKER_SECONDS": "1",
         "PORTCULLIS_FAILPOINTS": str(ground_folder / "failpoints"),
     }
 
