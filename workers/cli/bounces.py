@@ -32,7 +32,9 @@ class _Needed(KeySettings, BounceSettings, DatabaseSettings):
 
 
 async def read(
-    source: Annotated[str | None, Parameter(help="`-`: one message from standard input, for a mail server's pipe.")] = None,
+    source: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="`-`: one message from standard input, for a mail server's pipe.")
+    ] = None,
     /,
     *,
     maildir: Annotated[Path | None, Parameter(help="A Maildir: reads what is in `new`, and moves it to `cur`.")] = None,
