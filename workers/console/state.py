@@ -104,7 +104,8 @@ def name_of(pause: Pause) -> str:
 
 def _queue(count: QueueCount, motion: Motion, outbox: Outbox, died: list[DeadGroup]) -> QueueState:
     because = next(
-        (one.error.partition(" HINT:")[0] for one in died if (one.stage in ENFORCING) == (count.queue == "enforce") and one.error), ""
+        (one.error.partition("HINT:")[0].strip() for one in died if (one.stage in ENFORCING) == (count.queue == "enforce") and one.error),
+        "",
     )
     return QueueState(
         name=count.queue,

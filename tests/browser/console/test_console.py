@@ -203,7 +203,7 @@ def test_a_viewer_looks_and_has_nothing_to_press(open_browser: Open, ground: Gro
 def test_an_expired_sign_in_leads_back_to_the_page(mara: Watcher, ground: Ground) -> None:
     mara.go("/queues")
     ground.do("UPDATE portcullis.operator_session SET expires_at = now()")
-    expect(mara.page.get_by_role("heading", name="Sign in to the console")).to_be_visible(timeout=20_000)  # the open page notices
+    expect(mara.page.get_by_role("heading", name="Sign in to the console")).to_be_visible(timeout=60_000)  # the open page notices
     mara.reads("Your sign-in has expired")
     mara.looks("desk-sign-in")
     forget_steps(ground.system.database_url)

@@ -9,8 +9,10 @@ import pytest
 from starlette.applications import Starlette
 
 from jobs import operators
+from jobs.keys import KeyRing
 from jobs.operators import Role
-from tests.integration.console.browser import PASSWORD, Visitor, fields_of, set_up, stranger
+from jobs.second_factor.rotation import rotate
+from tests.integration.console.browser import KEYS, PASSWORD, Visitor, fields_of, serving, set_up, settings, stranger
 from workers.console.address import COOKIE
 from workers.console.sign_in import REFUSED, safe_next
 
@@ -228,3 +230,17 @@ async def test_times_are_shown_in_the_operator_s_zone(mara: Visitor) -> None:
     assert (await mara.post("/account/time-zone", csrf=await mara.token(), zone="Asia/Tokyo")).status_code == 303
     assert " JST</time>" in (await mara.get("/account")).text
     assert (await mara.post("/account/time-zone", csrf=await mara.token(), zone="Nowhere/Atlantis")).status_code == 400
+
+
+async def test_a_rotated_key_may_leave_the_ring_and_operators_still_get_in(
+    mara: Visitor, db: asyncpg.Connection, database_url: str, redis_url: str
+) -> None:
+    assert await operators.add(db, "noor", Role.VIEWER)
+    new = "k2:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBA="
+    async for progress in rotate(db, KeyRing.parse(f"{new},{KEYS}")):
+        assert progress.unreadable == 0
+    assert progress.left == 0
+    await forget_step(db)
+    async with serving(settings(database_url, redis_url, PORTCULLIS_KEYS=new)) as app, stranger(app) as again:
+        again.name, again.secret = "mara", mara.secret
+        assert (await again.sign_in()).status_code == 303
