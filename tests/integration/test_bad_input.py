@@ -1,0 +1,64 @@
+"""A mailer that is started with something wrong says what, in one go, and sends nothing; what it owes is still owed.
+
+A DSN of 50 MB and a forged sender are in test_cli_bounces.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.builders import a_member, an_organization
+from tests.integration.test_cli_rotating import ring_text
+from tests.relay import Relay
+
+START = [sys.executable, "-m", "dramatiq", "workers.main:broker", "--queues", "notify", "--processes", "1", "--threads", "1"]
+
+
+def templates(folder: Path, name: str, text: str) -> str:
+    file = folder / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+FAULTS = {
+    "unknown variable": ("PORTCULLIS_TEMPLATES", ("protected/body.txt", "Dear {{ nmae }}"), "protected/body.txt"),
+    "broken catalogue": ("PORTCULLIS_TEMPLATES", ("locales/de.po", 'msgid "Hello,"\nGuten Tag\n'), "locales/de.po"),
+    "unknown colour": ("PORTCULLIS_COLOURS", "link=purple", "link must be a colour such as"),
+    "relay with a typo": ("SMTP_URL", "smpt://127.0.0.1:25", "the scheme must be one of smtp, smtps, smtp+starttls"),
+    "limit of -1": ("PORTCULLIS_RELAY_RATE", "-1", "greater than or equal to 0"),
+    "bounce address without room": ("PORTCULLIS_BOUNCE_ADDRESS", "everything-that-bounces@x.example", "at most 12 characters"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_is_said_and_nothing_is_sent_or_lost(
+    name: str, db: asyncpg.Connection, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    organization = await an_organization(db)
+    member = await a_member(db, organization.id)
+    await db.execute("INSERT INTO portcullis.factor_letter (user_id, letter) VALUES ($1, 'factor_reset')", member.id)
+    variable, given, said = FAULTS[name]
+    async with Relay() as relay:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SMTP_URL": f"smtp://127.0.0.1:{relay.port}",
+            "MAIL_FROM": "Example Security <security@example.com>",
+            "APP_URL": "https://app.example.com",
+            "PORTCULLIS_KEYS": ring_text("k1"),
+            variable: given if isinstance(given, str) else templates(tmp_path, *given),
+        }
+        ended = await asyncio.to_thread(
+            subprocess.run, START, env=os.environ | environment, check=False, capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode != 0
+    assert said in ended.stdout + ended.stderr
+    assert variable in ended.stdout + ended.stderr
+    assert relay.connections == 0
+    assert await db.fetchval("SELECT state = 'owed' AND attempts = 0 FROM portcullis.factor_letter")
