@@ -5,7 +5,7 @@ real ones; what the conductor publishes is handed over late, twice, in any order
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,8 @@ from jobs.ports import Envelope
 from jobs.ports import Recorder as RecorderPort
 from jobs.recorder import LedgerRecorder
 from jobs.stages.trigger import Request, trigger
+from jobs.store import steering
+from jobs.store.steering import Order, PauseScope
 from tests.builders import Member, Organization, a_member, an_organization
 from tests.checker import verdict_of
 from tests.conftest import Databases, _install
@@ -62,8 +64,10 @@ ACTS = {
     "is back": "UPDATE app.users SET deactivated_at = NULL WHERE user_id = $1",
 }
 
+SCOPES = (PauseScope.ORGANIZATION, PauseScope.QUEUE, PauseScope.EVERYTHING)
+STEERING = Order(actor="ines", via="cli", reason="a bad day")
 
-MEANWHILE = ["off", "cancel", "off, on", "too late", "enrols", "moves to SSO", "is deactivated", "changes address"]
+MEANWHILE = ["off", "cancel", "off, on", "too late", "pause", "enrols", "moves to SSO", "is deactivated", "changes address"]
 
 
 class Killed(BaseException):
@@ -155,6 +159,20 @@ class Model(RuleBasedStateMachine):
         if found := self.do(self.world.db.fetchval(run, self.organizations[place].id)):
             self._ask(self.world.cancel(found))
 
+    @rule(place=ORGANIZATIONS, scope=st.sampled_from(SCOPES))
+    def somebody_pauses(self, place: int, scope: PauseScope) -> None:
+        self.do(self._steer(steering.pause, scope, place))
+
+    @rule(place=ORGANIZATIONS, scope=st.sampled_from(SCOPES))
+    def somebody_resumes(self, place: int, scope: PauseScope) -> None:
+        self.do(self._steer(steering.resume, scope, place))
+
+    async def _steer(self, order: Callable[..., Awaitable[bool]], scope: PauseScope, place: int) -> None:
+        subject = {PauseScope.ORGANIZATION: str(self.organizations[place].id), PauseScope.QUEUE: ("enforce", "notify")[place]}.get(
+            scope, ""
+        )
+        await order(self.world.pool, STEERING, scope, subject)
+
     @rule(place=ORGANIZATIONS, again=st.booleans())
     def ask_by_message(self, place: int, *, again: bool) -> None:
         """A request arrives; or an old one does, once more."""
@@ -232,6 +250,8 @@ class Model(RuleBasedStateMachine):
             case "too late":
                 self.leases_end()
                 self.workers_do_all(2)
+            case "pause":
+                self.somebody_pauses(place, PauseScope.EVERYTHING)
             case _:
                 self.somebody(who, what)
         self._survive(_do(self.world.resources, claim, ACTORS[held.actor][0]))
@@ -356,6 +376,8 @@ class Model(RuleBasedStateMachine):
         """The faults are over, and every run ends by itself."""
         world = self.world
         world.hints.away, world.relay.rules = False, []
+        for pause in await steering.list_pauses(world.pool):
+            await steering.resume(world.pool, STEERING, pause.scope, pause.subject)
         await self._let_all_leases_end()
         await asyncio.sleep(0.12)  # the relay's breaker, at its longest here
         for row in await world.db.fetch("SELECT run_id FROM portcullis.run ORDER BY run_id"):
