@@ -103,10 +103,8 @@ def name_of(pause: Pause) -> str:
 
 
 def _queue(count: QueueCount, motion: Motion, outbox: Outbox, died: list[DeadGroup]) -> QueueState:
-    because = next(
-        (one.error.partition("HINT:")[0].strip() for one in died if (one.stage in ENFORCING) == (count.queue == "enforce") and one.error),
-        "",
-    )
+    errors = (one.error for one in died if one.error and (one.stage in ENFORCING) == (count.queue == "enforce"))
+    because = next(errors, "").partition("HINT:")[0].strip()
     return QueueState(
         name=count.queue,
         due=count.due,
