@@ -13,6 +13,7 @@ from jobs.store import workers
 from jobs.store.database import Pool
 from workers.broker.portcullis_broker import connect
 from workers.metrics.app import Lookout, metrics_app
+from workers.metrics.quota import QuotaSettings
 from workers.metrics.telling import Teller
 
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -77,10 +78,12 @@ def series_of(found: list[Metric]) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def an_exporter(pool: Pool, redis_url: str, *, asks: Pool | None = None, backlog_seconds: float = 300) -> AsyncIterator[Exporter]:
+async def an_exporter(
+    pool: Pool, redis_url: str, *, asks: Pool | None = None, quota: QuotaSettings | None = None
+) -> AsyncIterator[Exporter]:
     """Serve, without a socket. `asks`: the pool that the server has, if it is not the workers'."""
     client = connect(redis_url)
-    app = metrics_app(Lookout(asks or pool, client, fresh_seconds=0), backlog_seconds=backlog_seconds)
+    app = metrics_app(Lookout(asks or pool, client, quota=quota, fresh_seconds=0), backlog_seconds=300)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://metrics") as http:
         yield Exporter(client=http, pool=pool, teller=Teller(pool, process="test:1", kind="mailer"))
     client.close()

@@ -295,6 +295,44 @@ def _is_listening_address(value: str) -> str:
     return value
 
 
+def _is_origin(value: str) -> str:
+    parts = _split(_is_web_url(value))
+    if parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("must be scheme, host and port only, such as https://console.example.com")
+    return value.rstrip("/").lower()
+
+
+class ConsoleSettings(Environment):
+    """Where the console listens, where people reach it, how long they stay signed in."""
+
+    console_address: Annotated[str, AfterValidator(_is_listening_address)] = Field(
+        default="127.0.0.1:8700", alias="PORTCULLIS_CONSOLE_ADDRESS"
+    )
+    console_origin: Annotated[str | None, AfterValidator(_is_origin)] = Field(default=None, alias="PORTCULLIS_CONSOLE_ORIGIN")
+    console_session_hours: Annotated[float, Field(gt=0, le=24)] = Field(default=8, alias="PORTCULLIS_CONSOLE_SESSION_HOURS")
+
+    @property
+    def listens_at(self) -> tuple[str, int]:
+        """Host and port to listen at."""
+        parts = _split(f"//{self.console_address}")
+        return str(parts.hostname), int(parts.port or 0)
+
+    @property
+    def reached_at(self) -> str:
+        """The origin that browsers name. Plain http only where it goes over no network.
+
+        Raises:
+            ConfigurationError: It listens beyond this machine and nobody said where people reach it.
+        """
+        if self.console_origin:
+            return self.console_origin
+        host, port = self.listens_at
+        if host not in LOOPBACK:
+            reason = "PORTCULLIS_CONSOLE_ORIGIN: must be set, with https, where the console listens beyond this machine"
+            raise ConfigurationError([reason])
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 class LogSettings(Environment):
     """How logs are written."""
 
@@ -316,7 +354,9 @@ class MetricsSettings(LogSettings, RedisSettings, DatabaseSettings):
         return str(parts.hostname), int(parts.port or 0)
 
 
-class Settings(MetricsSettings, LetterSettings, KeySettings, BounceSettings, RelaySettings, RedisSettings, DatabaseSettings):
+class Settings(
+    MetricsSettings, ConsoleSettings, LetterSettings, KeySettings, BounceSettings, RelaySettings, RedisSettings, DatabaseSettings
+):
     """The whole configuration. Rates are letters per second, 0 means off."""
 
     relay_rate: Rate = Field(default=50, alias="PORTCULLIS_RELAY_RATE")

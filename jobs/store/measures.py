@@ -12,6 +12,7 @@ QUEUES = statement("gauge_queues")
 RUNS = statement("gauge_runs")
 PROCESSES = statement("gauge_processes")
 STEERING = statement("gauge_steering")
+AUDIT = statement("gauge_audit")
 FIND_PROBE = statement("find_probe")
 
 
@@ -74,6 +75,15 @@ class SteeringMeasure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditMeasure:
+    """How many violations of one invariant the auditor found when it last looked, and how long ago that was."""
+
+    invariant: str
+    found: int
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GateMeasure:
     """Whether the gate answers, and how long it took from here; `None`: nothing is required of anybody, or it raised."""
 
@@ -99,6 +109,11 @@ async def processes(db: Database) -> list[ProcessMeasure]:
 async def steering(db: Database) -> list[SteeringMeasure]:
     """Count what is stopped."""
     return [SteeringMeasure(**row) for row in await db.fetch(STEERING)]
+
+
+async def audit(db: Database) -> list[AuditMeasure]:
+    """Return what the auditor found; empty: none has ever looked."""
+    return [AuditMeasure(**row) for row in await db.fetch(AUDIT)]
 
 
 async def gate(db: Database) -> GateMeasure:

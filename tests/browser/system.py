@@ -114,6 +114,7 @@ def _settings(database_url: str, redis_url: str, smtp_port: int, keys: str) -> d
         "MAIL_FROM": "Kestrel Security <security@kestrel.example>",
         "PORTCULLIS_KEYS": keys,
         "PORTCULLIS_CONSOLE_ADDRESS": "127.0.0.1:0",
+        "PORTCULLIS_METRICS_ADDRESS": "127.0.0.1:0",
         "PORTCULLIS_PRODUCT_NAME": PRODUCT,
         "PORTCULLIS_ORGANIZATION_RATE": str(LETTERS_A_SECOND),
         # Letters that were on their way at a lift hold back the `lifted` ones for up to two leases, which are a minute each by default.

@@ -22,6 +22,7 @@ def environment(redis_url: str) -> dict[str, str]:
         "MAIL_FROM": "security@kestrel.example",
         "APP_URL": "https://app.kestrel.example",
         "PORTCULLIS_CONSOLE_ADDRESS": "127.0.0.1:0",
+        "PORTCULLIS_METRICS_ADDRESS": "127.0.0.1:0",
         "PORTCULLIS_KEYS": f"test:{base64.b64encode(bytes(32)).decode()}",
     }
 
@@ -41,6 +42,7 @@ async def test_all_processes_come_up_and_drain_when_they_are_asked_to_end(
     assert "worker_stopped" in events(log, "enforcer")
     assert "worker_stopped" in events(log, "mailer")
     assert "console_stopped" in events(log, "console")
+    assert "metrics_stopped" in events(log, "metrics")
     assert "Killing" not in log.read_text()
     assert await db.fetchval("SELECT count(*) FROM portcullis.worker") == 0
     assert await db.fetchval("SELECT count(*) FROM portcullis.leader WHERE leased_until > now()") == 0

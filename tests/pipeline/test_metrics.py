@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from jobs.store import hints
 from jobs.store.database import open_pool
-from jobs.store.steering import Order, pause
+from jobs.store.steering import Order, PauseScope, pause
 from tests.builders import Organization, an_organization
 from tests.metrics_parts import NOWHERE, Exporter, an_exporter, families, series_of
 from tests.pipeline.world import World
@@ -47,7 +47,7 @@ async def test_the_exposition_is_read_by_both_parsers_and_no_series_is_there_twi
     plain = await exporter.scrape()
     openmetrics = await exporter.scrape(accept="application/openmetrics-text; version=1.0.0")
     assert openmetrics.text.endswith("# EOF\n")
-    read = series_of(list(read_openmetrics(openmetrics.text)))
+    read = series_of(list(read_openmetrics(openmetrics.text)))  # type: ignore[no-untyped-call]
     assert set(read) == set(plain.series)
 
 
@@ -71,7 +71,7 @@ async def test_no_label_can_grow_without_bound(exporter: Exporter, world: World)
     for _ in range(3):
         organization = await an_organization(world.db, members=2)
         await world.run_to_end(await world.require(organization))
-    allowed = {"queue", "state", "stage", "ending", "verdict", "scope", "code", "reason", "process", "le", "subject"}
+    allowed = {"queue", "state", "stage", "ending", "verdict", "scope", "code", "reason", "process", "le", "subject", "invariant", "relay"}
     before = await exporter.scrape()
     assert {label for family in families(before.text) for sample in family.samples for label in sample.labels} <= allowed
     organization = await an_organization(world.db, name="Zanzibar Zeppelins", members=7)
@@ -134,7 +134,7 @@ async def test_letters_behind_the_barrier_and_what_is_paused_are_not_ready(
     scraped = await exporter.scrape()
     assert scraped['portcullis_queue_batches{queue="notify",state="ready"}'] == 0
     assert scraped['portcullis_queue_batches{queue="notify",state="waiting"}'] == 1
-    await pause(world.db, ORDER, "organization", str(organization.id))
+    await pause(world.db, ORDER, PauseScope.ORGANIZATION, str(organization.id))
     scraped = await exporter.scrape()
     assert scraped['portcullis_queue_batches{queue="enforce",state="ready"}'] == 0
     assert scraped['portcullis_queue_batches{queue="enforce",state="paused"}'] >= 1
@@ -212,7 +212,7 @@ async def test_a_backlog_that_does_not_move_is_not_ready(exporter: Exporter, wor
     assert await exporter.ready() == (200, [])
     await age(world, 310)
     assert await exporter.ready() == (503, ["backlog_old"])
-    await pause(world.db, ORDER, "everything")
+    await pause(world.db, ORDER, PauseScope.EVERYTHING)
     assert await exporter.ready() == (200, [])
 
 

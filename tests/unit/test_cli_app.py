@@ -13,7 +13,7 @@ from workers.cli.app import VERBS, Verb, run
 from workers.cli.exit_codes import MEANINGS, ExitCode
 
 EVERY_VERB = pytest.mark.parametrize("verb", VERBS, ids=[verb.name for verb in VERBS])
-PROCESSES = {"conductor", "console"}
+PROCESSES = {"conductor", "console", "metrics"}
 
 
 def target(verb: Verb) -> object:

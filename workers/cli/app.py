@@ -157,6 +157,8 @@ VERBS = (
     Verb("workers.cli.watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
     Verb("workers.cli.processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
+    Verb("workers.cli.measuring:metrics", PROCESSES, "Serve metrics, health and readiness of the whole system."),
+    Verb("workers.cli.measuring:health", PROCESSES, "Say by the exit code whether the processes of this host are well."),
 )
 
 FAMILIES = {

@@ -21,8 +21,8 @@ HERE_SECONDS = 30
 def metrics() -> None:
     """Serve metrics, health and readiness of the whole system.
 
-    For Prometheus at `/metrics`, for probes at `/healthz` and `/readyz`, at PORTCULLIS_METRICS_ADDRESS, by default on this machine only. One
-    is enough for all machines: numbers are added up in PostgreSQL. It drains on SIGTERM. Needs DATABASE_URL and REDIS_URL.
+    For Prometheus at `/metrics`, for probes at `/healthz` and `/readyz`, at PORTCULLIS_METRICS_ADDRESS, by default on this machine
+    only. One is enough for all machines: numbers are added up in PostgreSQL. It drains on SIGTERM. Needs DATABASE_URL and REDIS_URL.
 
     ```console
     $ portcullis metrics
@@ -42,16 +42,19 @@ def metrics() -> None:
 
 async def health(
     process: Annotated[
-        str | None, Parameter(show_default=False, help="Whether this one runs here: `conductor`, `enforcer` or `mailer`; by default all that did.")
+        str | None,
+        Parameter(show_default=False, help="Whether this one runs here: `conductor`, `enforcer` or `mailer`; by default all that did."),
     ] = None,
     *,
-    ready: Annotated[bool, Parameter(negative=(), show_default=False, help="Ask whether the whole system does its work, as `/readyz`.")] = False,
+    ready: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Ask whether the whole system does its work, as `/readyz`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """Say by the exit code whether the processes of this host are well; for probes that run a command.
+    """Say by the exit code whether the processes of this host are well.
 
-    A process that has not told PostgreSQL for 30 seconds that it is alive, or whose event loop was late by as much, is not. Needs
-    DATABASE_URL and, with `--ready`, REDIS_URL.
+    For probes that run a command. A process that has not told PostgreSQL for 30 seconds that it is alive, or whose event loop was late by as
+    much, is not. Needs DATABASE_URL and, with `--ready`, REDIS_URL.
 
     ```console
     $ portcullis health mailer
@@ -81,9 +84,13 @@ async def _unwell(process: str | None) -> list[dict[str, str]]:
     for kind in wanted:
         seen = latest.get(kind)
         if seen is None or seen.silent_seconds > HERE_SECONDS:
-            faults.append({"name": "silent", "what": f"no {kind} has been heard of on this host for {HERE_SECONDS} s", "to_do": "Start it again."})
+            faults.append(
+                {"name": "silent", "what": f"no {kind} has been heard of on this host for {HERE_SECONDS} s", "to_do": "Start it again."}
+            )
         elif seen.loop_lag_seconds > HERE_SECONDS:
-            faults.append({"name": "stuck", "what": f"the event loop of {seen.process} is stuck", "to_do": "Start it again, and keep its log."})
+            faults.append(
+                {"name": "stuck", "what": f"the event loop of {seen.process} is stuck", "to_do": "Start it again, and keep its log."}
+            )
     return faults
 
 

@@ -106,6 +106,7 @@ def _settings(database_url: str, redis_url: str, smtp_port: int) -> dict[str, st
         "MAIL_FROM": MAIL_FROM,
         "APP_URL": APP_URL,
         "PORTCULLIS_CONSOLE_ADDRESS": f"{LOOPBACK}:0",  # whichever port is free
+        "PORTCULLIS_METRICS_ADDRESS": f"{LOOPBACK}:0",
         "PORTCULLIS_KEYS": f"demo:{base64.b64encode(secrets.token_bytes(32)).decode()}",
         **{f"PORTCULLIS_{limit}": "0" for limit in limits},
     }

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from jobs.store.database import Pool
 from workers.metrics.families import Scrape
+from workers.metrics.quota import QuotaSettings
 from workers.metrics.readiness import causes
 from workers.metrics.standing import Standing, look
 
@@ -30,8 +31,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 class Lookout:
     """Looks at PostgreSQL and Redis for whoever asks; those who ask within `fresh_seconds` share a look."""
 
-    def __init__(self, pool: Pool, client: "redis.Redis", *, fresh_seconds: float = FRESH_SECONDS) -> None:
-        self._pool, self._client, self._fresh_seconds = pool, client, fresh_seconds
+    def __init__(
+        self, pool: Pool, client: "redis.Redis", *, quota: QuotaSettings | None = None, fresh_seconds: float = FRESH_SECONDS
+    ) -> None:
+        self._pool, self._client, self._quota, self._fresh_seconds = pool, client, quota, fresh_seconds
         self._turn = asyncio.Lock()
         self._seen: tuple[float, Standing] | None = None
 
@@ -39,7 +42,7 @@ class Lookout:
         """Return how everything stands."""
         async with self._turn:
             if self._seen is None or monotonic() - self._seen[0] >= self._fresh_seconds:
-                self._seen = (monotonic(), await look(self._pool, self._client))
+                self._seen = (monotonic(), await look(self._pool, self._client, self._quota))
             return self._seen[1]
 
 

@@ -11,7 +11,8 @@ from prometheus_client.samples import Sample
 
 from jobs import instruments
 from jobs.store.counts import Count
-from jobs.store.measures import GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
+from jobs.store.measures import AuditMeasure, GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
+from workers.broker import Reason
 from workers.metrics.standing import Known, Standing
 
 Rows: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -40,6 +41,7 @@ def _of_database(known: Known) -> Iterator[Metric]:
     yield from _of_processes(known.processes)
     yield from _of_steering(known.steering)
     yield from _of_gate(known.gate)
+    yield from _of_audit(known.audit)
     yield from _of_counts(known.counts)
 
 
@@ -47,6 +49,10 @@ def _of_redis(standing: Standing) -> Iterator[Metric]:
     hints = [((name, state), float(getattr(depth, state))) for name, depth in standing.depths.items() for state in ("waiting", "taken")]
     yield _gauges("portcullis_redis_hints", "Hints in Redis.", ("queue", "state"), hints)
     drifts = [((name,), float(drift)) for name, drift in standing.drifts.items()]
+    letters = [((quota.relay,), quota.letters) for quota in standing.quotas]
+    used = [((quota.relay,), float(quota.used)) for quota in standing.quotas]
+    yield _gauges("portcullis_quota_letters", "Letters that may leave through a relay in 24 hours.", ("relay",), letters)
+    yield _gauges("portcullis_quota_used_letters", "Those of them that have left.", ("relay",), used)
     yield _gauges(
         "portcullis_hint_drift", "Hints that PostgreSQL believes to be with workers, less those that Redis has.", ("queue",), drifts
     )
@@ -117,6 +123,13 @@ def _of_gate(gate: GateMeasure) -> Iterator[Metric]:
     yield _gauges("portcullis_gate_probe_seconds", "How long the answer took.", (), seconds)
 
 
+def _of_audit(audit: list[AuditMeasure]) -> Iterator[Metric]:
+    found = [((one.invariant,), float(one.found)) for one in audit]
+    ages = [((), max(one.age_seconds for one in audit))] if audit else []
+    yield _gauges("portcullis_audit_violations", "Violations of an invariant that the auditor found last.", ("invariant",), found)
+    yield _gauges("portcullis_audit_age_seconds", "How long ago the auditor looked at what it has not looked at for longest.", (), ages)
+
+
 def _of_counts(counts: list[Count]) -> Iterator[Metric]:
     """Yield what processes count: the families of `instruments`, at zero where nobody has counted yet, with the sums of all."""
     sums: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -130,6 +143,9 @@ def _of_counts(counts: list[Count]) -> Iterator[Metric]:
         family.samples = [samples[place] for place in sorted(samples)]
         yield family
 
+
+for _reason in Reason:  # at zero from the start: the first message of a kind must be a rise
+    instruments.QUARANTINED.labels(_reason)
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 

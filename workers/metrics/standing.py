@@ -1,7 +1,7 @@
 """Everything that is asked at a scrape: how PostgreSQL and Redis stand now. What is away is said to be away, never guessed."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -12,10 +12,12 @@ from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
 from jobs.store import counts, measures
 from jobs.store.counts import Count
 from jobs.store.database import WEATHER, Pool
-from jobs.store.measures import GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
+from jobs.store.measures import AuditMeasure, GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
+from jobs.store.send_limits import read_send_limits
 from workers.broker import Depth
 from workers.broker.redis_queue import RedisQueue
 from workers.broker.signed_encoder import MAX_BYTES
+from workers.metrics.quota import Quota, QuotaSettings, used
 
 ASK_SECONDS = 5.0
 NAMESPACE = "portcullis"
@@ -32,15 +34,18 @@ class Known:
     processes: list[ProcessMeasure]
     steering: list[SteeringMeasure]
     gate: GateMeasure
+    audit: list[AuditMeasure]
+    limits: Mapping[tuple[str, str], float]
     counts: list[Count]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """`known`: `None` while PostgreSQL can't be asked; `depths` by queue: empty while Redis can't."""
+    """`known`: `None` while PostgreSQL can't be asked; `depths` by queue and `quotas`: empty while Redis can't."""
 
     known: Known | None
     depths: Mapping[str, Depth] = field(default_factory=dict)
+    quotas: Sequence[Quota] = ()
 
     @property
     def drifts(self) -> dict[str, int]:
@@ -51,10 +56,13 @@ class Standing:
         return {name: queues[name] - depth.waiting - depth.taken for name, depth in self.depths.items()}
 
 
-async def look(pool: Pool, client: "redis.Redis") -> Standing:
+async def look(pool: Pool, client: "redis.Redis", quota: QuotaSettings | None = None) -> Standing:
     """Ask both, at the same time, for five seconds at most."""
-    known, depths = await asyncio.gather(_ask_database(pool), asyncio.to_thread(_ask_redis, client))
-    return Standing(known=known, depths=depths)
+    quota = quota or QuotaSettings()
+    known, (depths, spent) = await asyncio.gather(_ask_database(pool), asyncio.to_thread(_ask_redis, client, quota.relays))
+    limits = {relay: quota.limit(relay, known.limits if known else {}) for relay in spent}
+    quotas = [Quota(relay=relay, letters=limits[relay], used=letters) for relay, letters in spent.items() if limits[relay]]
+    return Standing(known=known, depths=depths, quotas=quotas)
 
 
 async def _ask_database(pool: Pool) -> Known | None:
@@ -66,6 +74,8 @@ async def _ask_database(pool: Pool) -> Known | None:
                 processes=await measures.processes(db),
                 steering=await measures.steering(db),
                 gate=await measures.gate(db),
+                audit=await measures.audit(db),
+                limits=await read_send_limits(db),
                 counts=await counts.list_all(db),
             )
     except (*WEATHER, asyncpg.PostgresError) as error:
@@ -73,11 +83,11 @@ async def _ask_database(pool: Pool) -> Known | None:
         return None
 
 
-def _ask_redis(client: "redis.Redis") -> dict[str, Depth]:
+def _ask_redis(client: "redis.Redis", relays: Sequence[str]) -> tuple[dict[str, Depth], dict[str, int]]:
     try:
         names = (ENFORCE_QUEUE, NOTIFY_QUEUE)
         queues = [RedisQueue(client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in names]
-        return {queue.name: queue.depth() for queue in queues}
+        return {queue.name: queue.depth() for queue in queues}, {relay: used(client, relay) for relay in relays}
     except (redis.RedisError, OSError) as error:
         log.warning("redis_not_measured", error=type(error).__name__)
-        return {}
+        return {}, {}
