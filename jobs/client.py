@@ -133,7 +133,7 @@ class RunStatus:
     sessions_ended: int
     letters: Letters
     batches: Batches
-    requested_by: int | str
+    requested_by: int | str | None
     reason: str | None
     stopped_because: str | None
     requested_at: datetime
@@ -226,6 +226,24 @@ class UnfitOption(PortcullisError):  # noqa: N818 -- as above
     sqlstate = "PC008"
 
 
+class OnlyAddedTo(PortcullisError):  # noqa: N818 -- as above
+    """A record of the audit is never changed or deleted."""
+
+    sqlstate = "PC009"
+
+
+class StillAMember(PortcullisError):  # noqa: N818 -- as above
+    """Somebody is erased when they are no longer in `directory.member`: the next batch would write them down again."""
+
+    sqlstate = "PC010"
+
+
+class NoReason(PortcullisError):  # noqa: N818 -- as above
+    """Somebody is erased for a reason."""
+
+    sqlstate = "PC011"
+
+
 class NoTransaction(PortcullisError):  # noqa: N818 -- as above
     """A sign-in outside a transaction: the lock that holds off a switch would be gone before the session is written."""
 
@@ -236,7 +254,19 @@ class MalformedId(PortcullisError):  # noqa: N818 -- as above
 
 BY_SQLSTATE = {
     error.sqlstate: error
-    for error in (UnknownOrganization, NotAMember, NotCompliant, NothingToLift, UnknownRun, WrongIsolation, RunIsOver, UnfitOption)
+    for error in (
+        UnknownOrganization,
+        NotAMember,
+        NotCompliant,
+        NothingToLift,
+        UnknownRun,
+        WrongIsolation,
+        RunIsOver,
+        UnfitOption,
+        OnlyAddedTo,
+        StillAMember,
+        NoReason,
+    )
 }
 
 
@@ -358,6 +388,21 @@ async def cancel_run(db: Connection, run_id: int, *, reason: str | None) -> None
     """
     with _refusals():
         await db.fetchval("SELECT portcullis.cancel_run($1, $2)", run_id, reason)
+
+
+async def erase_member(db: Connection, user_id: Id, *, reason: str) -> dict[str, int]:
+    """Forget a person in everything that Portcullis keeps: removes who it was, not what was done. Repeat-safe.
+
+    Returns what was found: `ledger_rows`, `runs`, `orders` (runs that they ordered), `factors`. Remove them from your own tables first, in
+    the same transaction if you like. In the middle of a run nothing is lost: their letter is not sent, the run ends.
+
+    Raises:
+        StillAMember: `directory.member` still has them.
+        NoReason: The reason is empty.
+    """
+    with _refusals():
+        erased: dict[str, int] = json.loads(await db.fetchval("SELECT portcullis.erase_member($1, $2)::text", user_id, reason))
+        return erased
 
 
 async def sign_in_requirement(db: Connection, user_id: Id, *, started_with: str | None) -> Requirement:

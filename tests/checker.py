@@ -22,6 +22,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from tests import record
+
 Row: TypeAlias = dict[str, Any]
 
 VERDICTS = ("unprotected", "protected", "sso", "exempt", "inactive")
@@ -37,13 +39,14 @@ WITNESS = """
     CREATE SCHEMA witness;
     CREATE TABLE witness.ended (
         session_id text, member text, organization text, started_with text, by_run boolean,
-        transaction_began timestamptz, at timestamptz
+        transaction_began timestamptz, at timestamptz, xid text
     );
     CREATE FUNCTION witness.note() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         INSERT INTO witness.ended VALUES (
             NEW.session_id::text, NEW.user_id::text, NEW.organization_id::text, NEW.started_with,
-            current_setting('application_name') = 'portcullis', now(), clock_timestamp());
+            current_setting('application_name') = 'portcullis', now(), clock_timestamp(),
+            pg_current_xact_id()::xid::text);
         RETURN NULL;
     END $$;
     CREATE TRIGGER witness AFTER UPDATE OF ended_at ON app.sessions
@@ -84,12 +87,14 @@ class Stop:
 class History:
     """What the test did. Times are the database's, taken after the commit.
 
-    `mailer_crashes` bounds the doubles, by `connections` of one mailer. `over` lists runs that must have ended by now. `hints` are
-    numbers of messages seen waiting in Redis, none of which may exceed `most_hints`.
+    `erased` are rows of the ledger as they were before their member was erased. `mailer_crashes` bounds the doubles, by `connections`
+    of one mailer. `over` lists runs that must have ended by now. `hints` are numbers of messages seen waiting in Redis, none of which
+    may exceed `most_hints`.
     """
 
     pictures: list[Picture] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
+    erased: list[Row] = field(default_factory=list)
     mailer_crashes: int = 0
     connections: int = 16
     over: list[int] = field(default_factory=list)
@@ -165,7 +170,8 @@ class Checker:
 
     async def check(self, history: History, accepted: Sequence[Accepted]) -> list[str]:
         """Return every violation in words, in order of the invariants."""
-        return find_violations(await self.gather(history, accepted))
+        evidence = await self.gather(history, accepted)
+        return find_violations(evidence) + list(record.violations(evidence))
 
     async def gather(self, history: History, accepted: Sequence[Accepted]) -> "Evidence":
         """Take a last picture, and read everything that the invariants are about."""
@@ -177,12 +183,19 @@ class Checker:
             runs=await self._rows("SELECT *, organization_id::text AS organization FROM portcullis.run ORDER BY run_id"),
             policies=await self._rows("SELECT *, organization_id::text AS organization FROM portcullis.policy"),
             batches=await self._rows("SELECT * FROM portcullis.batch ORDER BY batch_id"),
-            letters=await self._rows("SELECT *, member_id::text AS member FROM portcullis.delivery"),
+            letters=await self._letters(history),
             sessions=await self._rows(
                 "SELECT user_id::text AS member, organization_id::text AS organization, started_at, started_with FROM directory.session"
             ),
             ended=await self._ended(),
+            entries=await self._rows("SELECT *, facts::text AS told, xmin::text AS xid FROM portcullis.audit_entry ORDER BY entry_id"),
         )
+
+    async def _letters(self, history: History) -> list[Row]:
+        """Return the ledger, with what is left of members who were erased, as far as the test remembers who they were."""
+        letters = await self._rows("SELECT *, member_id::text AS member FROM portcullis.delivery")
+        left = {(row["run_id"], row["slot"], row["subject"]): row for row in await self._rows("SELECT * FROM portcullis.erased")}
+        return letters + [row | left.get((row["run_id"], row["slot"], row["subject"]), {}) for row in history.erased]
 
     async def _ended(self) -> list[Row] | None:
         if await self._db.fetchval("SELECT to_regclass('witness.ended') IS NULL"):
@@ -195,7 +208,7 @@ class Checker:
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
-    """Everything that was found, as it was found. `ended` is `None` where nobody watched sessions end."""
+    """Everything that was found, as it was found. `ended` is `None` where nobody watched sessions end; `entries` are the audit's."""
 
     history: History
     accepted: list[Accepted]
@@ -206,6 +219,7 @@ class Evidence:
     letters: list[Row]
     sessions: list[Row]
     ended: list[Row] | None
+    entries: list[Row] = field(default_factory=list)
 
     def batches_of(self, run: Row, *stages: str) -> list[Row]:
         """Return the batches of a run, of these stages if any are named."""
@@ -390,7 +404,7 @@ def _done_once(evidence: Evidence, run: Row) -> Iterator[str]:
     reports = len(evidence.letters_of(run, "report"))
     if run["state"] == "running":
         return
-    if run["state"] == "done" and reports != 1:
+    if run["state"] == "done" and reports != 1 and run["requested_by"] is not None:
         yield f"I6: run {run['run_id']} is done and has {reports} reports"
     if run["state"] == "cancelled" and reports:
         yield f"I6: run {run['run_id']} was cancelled and has a report"

@@ -19,6 +19,7 @@ import structlog
 from jobs import instruments
 from jobs.audit.notary import Notary
 from jobs.failpoints import reach
+from jobs.retention import forget_for_ever
 from jobs.routing import ACTORS, hint
 from jobs.store import hints
 from jobs.store.database import WEATHER, Connection, Pool, close_pool, open_pool
@@ -202,4 +203,6 @@ async def conduct(settings: Settings, publisher: Publisher) -> None:
         stack.callback(listening.cancel)
         notary = asyncio.create_task(Notary(pool, settings.key_ring).run())
         stack.callback(notary.cancel)
+        forgetting = asyncio.create_task(forget_for_ever(pool, settings.retention_days))
+        stack.callback(forgetting.cancel)
         await conductor.run()

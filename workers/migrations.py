@@ -19,6 +19,7 @@ from tenacity import RetryError, Retrying, before_sleep_log, retry_if_exception,
 
 from jobs.store import contract
 from jobs.store.contract import ID_TYPES, Column, ContractError, EndSessions
+from workers import roles
 
 SCRIPTS = Path(contract.__file__).parent / "migrations"
 LOCK = 0x706F7274  # 'port': one migrator at a time
@@ -35,10 +36,11 @@ class MigrationError(Exception):
     """The schema can't be installed as asked; the message says what to do."""
 
 
-def migrate(url: str, *, member_id_type: str | None = None, organization_id_type: str | None = None) -> str:
+def migrate(url: str, *, member_id_type: str | None = None, organization_id_type: str | None = None, with_roles: bool = False) -> str:
     """Bring the schema to the newest revision and return that revision's name.
 
-    The id types are chosen at the first installation (default: bigint) and can't change afterwards.
+    The id types are chosen at the first installation (default: bigint) and can't change afterwards. `with_roles`: also make the roles of
+    `jobs.store.roles`; once they are there, every later migration keeps their rights up to date.
 
     Raises:
         ContractError: `directory` lacks something; nothing was created.
@@ -52,7 +54,7 @@ def migrate(url: str, *, member_id_type: str | None = None, organization_id_type
         before_sleep=before_sleep_log(logger, logging.WARNING),
     )
     try:
-        return patiently(_alone, engine, member_id_type, organization_id_type)
+        return patiently(_alone, engine, member_id_type, organization_id_type, with_roles)
     except RetryError as error:
         raise MigrationError(
             "another migration or a long transaction held a lock that was needed, at each of "
@@ -72,20 +74,21 @@ def installed_revision(url: str) -> str | None:
         return _revision(connection)
 
 
-def _alone(engine: Engine, member_id_type: str | None, organization_id_type: str | None) -> str:
+def _alone(engine: Engine, member_id_type: str | None, organization_id_type: str | None, with_roles: bool) -> str:  # noqa: FBT001 -- tenacity passes it on
     with engine.connect() as connection:
         connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS * 1000:.0f}ms'"))
         connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
         connection.commit()
         try:
-            return _upgrade(connection, member_id_type, organization_id_type)
+            return _upgrade(connection, member_id_type, organization_id_type, with_roles=with_roles)
         finally:
             connection.rollback()
+            connection.execute(text("RESET ROLE"))
             connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
             connection.commit()
 
 
-def _upgrade(connection: Connection, member_id_type: str | None, organization_id_type: str | None) -> str:
+def _upgrade(connection: Connection, member_id_type: str | None, organization_id_type: str | None, *, with_roles: bool) -> str:
     installed = _installed_types(connection)
     declared = _check_contract(
         connection,
@@ -94,7 +97,13 @@ def _upgrade(connection: Connection, member_id_type: str | None, organization_id
     )
     _ensure_schema(connection)
     types = {"member_id_type": declared["member"], "organization_id_type": declared["organization"]}
+    has_roles = roles.are_installed(connection)
+    connection.commit()
+    if has_roles:
+        roles.become_owner(connection)
     command.upgrade(_config(connection=connection, **types), "head")
+    if has_roles or with_roles:
+        roles.apply(connection)
     return str(_revision(connection))
 
 

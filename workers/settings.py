@@ -369,6 +369,8 @@ class Settings(
 
     breaker_seconds: Annotated[float, Field(ge=1, le=3600)] = Field(default=60, alias="PORTCULLIS_BREAKER_SECONDS")
 
+    retention_days: Count = Field(default=400, alias="PORTCULLIS_RETENTION_DAYS")
+
     lease_seconds: Annotated[float, Field(ge=1, le=60)] = Field(default=60, alias="PORTCULLIS_LEASE_SECONDS")
 
 

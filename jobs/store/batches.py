@@ -52,7 +52,7 @@ class Claim:
     letters: int
     sending: int
     organization_id: OrganizationId
-    requested_by: MemberId
+    requested_by: MemberId | None
     requested_at: datetime
     exempt_kinds: list[str]
     planned_to: MemberId | None

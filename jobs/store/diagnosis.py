@@ -63,7 +63,7 @@ async def explain_sign_in(db: Connection, member: MemberId) -> dict[str, Any]:
 
 async def explain_batch(db: Connection, organization: OrganizationId, low: MemberId, high: MemberId) -> dict[str, Any]:
     """Return the plan of enforcing the members from `low` to before `high`. Nothing is carried out."""
-    return await _explain(db, ENFORCE.over(low, high), 0, 0, 0, organization, low, high, [])
+    return await _explain(db, ENFORCE.over(low, high), 0, 0, 0, organization, low, high, [], None, None, None)
 
 
 async def count_rows(db: Connection, tables: Iterable[str]) -> dict[str, float]:

@@ -74,7 +74,7 @@ async def test_all_is_well(cli: Cli, db: asyncpg.Connection, monkeypatch: pytest
         assert seen.code is ExitCode.OK
         assert seen.document["healthy"] is True
         told = {one["subject"] for one in seen.document["findings"]}
-        assert told == {"settings", "database", "contract", "plans", "broker", "relay", "keys", "clock", "workers"}
+        assert told == {"settings", "database", "contract", "plans", "roles", "broker", "relay", "keys", "clock", "workers"}
         told_of = [(one["level"], one["what"]) for one in seen.document["findings"]]
         # The embedded server of the tests does without fsync, and says so.
         assert all(level == "ok" or what.startswith("a crash of the server loses commits") for level, what in told_of)

@@ -30,6 +30,7 @@ from jobs.store.batches import Claim, Stage
 from jobs.store.breakers import Rules
 from jobs.store.database import Pool, open_pool
 from jobs.store.statements import statement
+from tests import record
 from tests.builders import Member, Organization
 from tests.checker import Accepted, Checker, Evidence, History, Stop, find_violations
 from tests.relay import Relay
@@ -287,7 +288,8 @@ class World:
 
     async def violations(self) -> list[str]:
         """Ask the checker."""
-        return find_violations(await self.gather())
+        evidence = await self.gather()
+        return find_violations(evidence) + list(record.violations(evidence))
 
     async def gather(self) -> Evidence:
         """Let the checker find out everything there is to know."""

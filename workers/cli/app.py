@@ -153,6 +153,7 @@ VERBS = (
         "Print the public keys that verify checkpoints and certificates; the first one signs now.",
         under="audit",
     ),
+    Verb("workers.cli.erasing:erase", AUDIT, "Forget a person who has left: who it was, not what was done."),
     Verb("workers.cli.auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
     Verb("workers.cli.watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),

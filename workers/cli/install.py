@@ -7,7 +7,9 @@ import psycopg
 from cyclopts import Parameter
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from jobs.store import granted
 from jobs.store.contract import ContractError
+from jobs.store.roles import Role
 from workers import migrations
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
@@ -28,6 +30,9 @@ def migrate(
         IdType | None, Parameter(help="Type of the main app's user ids, chosen at the first installation; bigint, unless told otherwise.")
     ] = None,
     organization_id_type: Annotated[IdType | None, Parameter(help="Type of the main app's organization ids, the same way.")] = None,
+    roles: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Also make a role for each kind of process, with the rights that it needs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Install or upgrade the schema `portcullis`.
@@ -36,21 +41,35 @@ def migrate(
     often as you like: it only goes forward, and waits for no lock longer than two seconds. Needs DATABASE_URL, or DATABASE_URL_DIRECT where
     the former goes through a transaction pooler.
 
+    With `--roles` it also makes `portcullis_owner`, `portcullis_app`, `portcullis_worker` and so on, none of which can sign in: grant them
+    to the logins of your processes. Once they are there, every later `migrate` keeps their rights up to date.
+
     ```console
     $ portcullis migrate
+    $ portcullis migrate --roles
     $ portcullis migrate --member-id-type uuid --organization-id-type integer
     ```
     """
     asyncio.run(_look_at_server())
     url = DatabaseSettings.load().direct_database_url
     try:
-        revision = migrations.migrate(url, member_id_type=member_id_type, organization_id_type=organization_id_type)
+        revision = migrations.migrate(url, member_id_type=member_id_type, organization_id_type=organization_id_type, with_roles=roles)
     except (ContractError, MigrationError, DBAPIError, ArgumentError) as error:
         raise _failed(error) from error
+    left = asyncio.run(_find_left()) if roles else []
     if as_json:
-        tell_json({"revision": revision})
+        tell_json({"revision": revision, **({"left_to_run": left} if roles else {})})
     else:
         tell(f"The schema portcullis is at revision {revision}, the newest.")
+        if roles:
+            tell(f"Its roles are made: {', '.join(role.sql_name for role in Role)}. Grant them to the logins of your processes.")
+        if left:
+            tell("Left to run for whoever owns the schema directory:", *(f"  {statement};" for statement in left))
+
+
+async def _find_left() -> list[str]:
+    async with connected(directly=True) as db:
+        return await granted.find_left(db)
 
 
 async def _look_at_server() -> None:

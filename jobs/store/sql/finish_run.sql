@@ -21,6 +21,7 @@ WITH held AS MATERIALIZED (
     FROM held h WHERE r.run_id = h.run_id
 ), number AS MATERIALIZED (
     SELECT nextval('portcullis.batch_batch_id_seq') AS batch_id FROM held
+    WHERE requested_by IS NOT NULL  -- who was erased meanwhile gets no report
 ), report AS (
     INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, owed)
     SELECT n.batch_id, h.run_id, 'report', 8, 1 FROM held h CROSS JOIN number n

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TypeAlias, TypeVar
 
 from jobs.store.database import Connection
-from workers.cli.doctor import broker, clock, contract, database, keys, plans, relay, settings, workers
+from workers.cli.doctor import broker, clock, contract, database, keys, plans, relay, roles, settings, workers
 from workers.cli.doctor.findings import Finding, Level, fault, faults, note
 from workers.cli.exit_codes import ExitCode
 from workers.cli.explaining import reason
@@ -59,6 +59,7 @@ async def examine() -> Examined:
             "database": reached or on_database["database"],
             "contract": on_database.get("contract", NO_DATABASE),
             "plans": on_database.get("plans", NO_DATABASE),
+            "roles": on_database.get("roles", NO_DATABASE),
             "broker": await on_broker,
             "relay": await on_relay,
             "keys": [*(keys.check(key_settings) if key_settings else UNREAD), *on_database.get("messages", [])],
@@ -83,10 +84,11 @@ async def _examine_database(db: Connection) -> Examined:
     found = {"database": await _guard(database.check(db, DatabaseSettings.load())), "contract": await _guard(contract.check(db))}
     if faults(found["database"]) or faults(found["contract"]):
         skipped = [note("not looked at: first mend what is said above")]
-        return {**found, "plans": skipped, "workers": skipped}
+        return {**found, "plans": skipped, "roles": skipped, "workers": skipped}
     return {
         **found,
         "plans": await _guard(plans.check(db)),
+        "roles": await _guard(roles.check(db)),
         "messages": await _guard(keys.check_messages(db)),
         "workers": await _guard(workers.check(db)),
     }

@@ -1,0 +1,204 @@
+"""Who may do what in the schema `portcullis`: seven roles, one table. `portcullis migrate --roles` makes it so; `doctor` compares.
+
+    owner      owns everything, for migrations; the functions of the contract run with its rights
+    app        the main app: calls the contract's functions, and reads which factors there are, without their secrets
+    worker     conductor, enforcers, mailers, the command line: everything that runs need, no secret of a second factor
+    verifier   whoever looks at codes (`jobs.second_factor`): the secrets, and what goes with them
+    console    the console and its API: what people order, its own operators; no secret of a member
+    auditor    reads, and writes what it found
+    metrics    reads counts, and nothing about members
+
+They are group roles that can't sign in: `GRANT portcullis_worker TO your_login`. None of them, the owner included, can change a record of
+the audit: the rights below add only, and triggers refuse the rest.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+PREFIX = "portcullis_"
+
+
+class Role(StrEnum):
+    """A group role; its name in PostgreSQL begins with `portcullis_`."""
+
+    OWNER = "owner"
+    APP = "app"
+    WORKER = "worker"
+    VERIFIER = "verifier"
+    CONSOLE = "console"
+    AUDITOR = "auditor"
+    METRICS = "metrics"
+
+    @property
+    def sql_name(self) -> str:
+        """Its name in PostgreSQL."""
+        return PREFIX + self.value
+
+
+Rights: TypeAlias = Mapping[Role, str]
+"""What each role may do with a table: r read, a add, w change, d delete, as PostgreSQL's own abbreviations."""
+
+APP, WORKER, VERIFIER, CONSOLE, AUDITOR, METRICS = Role.APP, Role.WORKER, Role.VERIFIER, Role.CONSOLE, Role.AUDITOR, Role.METRICS
+
+WORDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
+
+TABLES: dict[str, Rights] = {
+    # The switch and its runs.
+    "policy": {WORKER: "rw", VERIFIER: "r", CONSOLE: "rw", AUDITOR: "r", METRICS: "r"},
+    "run": {WORKER: "rw", CONSOLE: "rw", AUDITOR: "r", METRICS: "r"},
+    "batch": {WORKER: "raw", CONSOLE: "raw", AUDITOR: "r", METRICS: "r"},
+    "delivery": {WORKER: "raw", CONSOLE: "rw", AUDITOR: "r"},
+    "joiner": {WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
+    "erased": {WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
+    # How the work is done.
+    "request": {WORKER: "rawd", AUDITOR: "r"},
+    "quarantine": {WORKER: "ra", CONSOLE: "r", AUDITOR: "r", METRICS: "r"},
+    "leader": {WORKER: "raw", CONSOLE: "r", AUDITOR: "r", METRICS: "r"},
+    "worker": {WORKER: "rawd", CONSOLE: "rw", AUDITOR: "r", METRICS: "r"},
+    "metric": {WORKER: "raw", CONSOLE: "raw", AUDITOR: "r", METRICS: "raw"},
+    "process": {WORKER: "rawd", CONSOLE: "rawd", AUDITOR: "r", METRICS: "rawd"},
+    "canary": {WORKER: "rawd", CONSOLE: "r", AUDITOR: "r"},
+    "letter_tally": {WORKER: "rawd", CONSOLE: "r", AUDITOR: "r", METRICS: "r"},
+    "domain_trouble": {WORKER: "rawd", CONSOLE: "r", AUDITOR: "r"},
+    "suppression": {WORKER: "rawd", CONSOLE: "rad", AUDITOR: "r"},
+    "schema_version": {WORKER: "r", CONSOLE: "r", AUDITOR: "r", METRICS: "r", VERIFIER: "r"},
+    # What people order.
+    "action": {WORKER: "ra", CONSOLE: "ra", AUDITOR: "r"},
+    "pause": {WORKER: "rad", CONSOLE: "rad", AUDITOR: "r", METRICS: "r"},
+    "send_limit": {WORKER: "rawd", CONSOLE: "rawd", AUDITOR: "r", METRICS: "r"},
+    "breaker": {WORKER: "rawd", CONSOLE: "rw", AUDITOR: "r", METRICS: "r"},
+    # The record.
+    "audit_entry": {WORKER: "ra", CONSOLE: "ra", AUDITOR: "r", METRICS: "r"},
+    "audit_seal": {WORKER: "ra", CONSOLE: "r", AUDITOR: "r", METRICS: "r"},
+    "audit_checkpoint": {WORKER: "ra", CONSOLE: "r", AUDITOR: "r", METRICS: "r"},
+    "audit_unsealed": {WORKER: "rad", CONSOLE: "ra", AUDITOR: "r", METRICS: "r"},
+    "audit_person": {WORKER: "ra", CONSOLE: "ra", AUDITOR: "r"},
+    "audit_result": {WORKER: "r", CONSOLE: "r", AUDITOR: "raw", METRICS: "r"},
+    # The second factor that Portcullis ships. Secrets are the verifier's alone.
+    "pending_factor": {VERIFIER: "rawd"},
+    "recovery_set": {VERIFIER: "rawd"},
+    "recovery_code": {VERIFIER: "rawd"},
+    "holder": {VERIFIER: "raw", AUDITOR: "r"},
+    "factor": {VERIFIER: "rawd"},
+    "factor_audit": {VERIFIER: "ra", CONSOLE: "r", AUDITOR: "r"},
+    "factor_letter": {VERIFIER: "ra", WORKER: "rw", CONSOLE: "r", AUDITOR: "r"},
+    # Who may sign in to the console.
+    "operator": {CONSOLE: "rawd"},
+    "operator_session": {CONSOLE: "rawd"},
+    "operator_throttle": {CONSOLE: "rawd"},
+    "api_token": {CONSOLE: "raw"},
+}
+"""Every table of the schema, and nothing that is not here is granted. A test holds this list against the schema."""
+
+COLUMNS: dict[str, tuple[tuple[str, ...], frozenset[Role]]] = {
+    "factor": (
+        ("factor_id", "user_id", "kind", "confirmed_at", "last_used_at", "disabled_at"),
+        frozenset({APP, WORKER, CONSOLE, AUDITOR}),
+    ),
+}
+"""Columns that more roles may read than the table: whether somebody has a factor is no secret of the factor's."""
+
+CONTRACT = (
+    "preview_second_factor",
+    "require_second_factor",
+    "require_second_factor_with",
+    "change_second_factor",
+    "lift_second_factor",
+    "cancel_run",
+    "sign_in_requirement",
+    "gate",
+    "run_status",
+    "member_joined",
+    "second_factor_deadline",
+    "asks_second_factor",
+    "erase_member",
+)
+"""Functions that the main app calls. They run with the owner's rights and a fixed search path, and so need no right of the caller's."""
+
+KEEPERS = ("forget_members",)
+"""Functions that do what no role may: they run with the owner's rights too, for workers only."""
+
+PLAIN = (
+    "has_second_factor",
+    "verdict",
+    "letter_for",
+    "session_requirement",
+    "lock_key",
+    "factor_lock_key",
+    "check_isolation",
+    "seconds_since",
+)
+"""Functions that anybody may call: they read nothing that the caller may not read."""
+
+HELPERS: dict[Role, tuple[str, ...]] = {
+    Role.VERIFIER: ("admins", "complies", "runs_alone"),
+    Role.AUDITOR: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted"),
+    Role.METRICS: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted"),
+}
+"""What a role calls beside that. Worker and console call everything."""
+
+READERS = ", ".join(role.sql_name for role in (Role.OWNER, WORKER, VERIFIER, CONSOLE, AUDITOR))
+
+IN_DIRECTORY = {
+    f"GRANT USAGE ON SCHEMA directory TO {READERS}": "SELECT has_schema_privilege('portcullis_worker', 'directory', 'USAGE')",
+    f"GRANT SELECT ON ALL TABLES IN SCHEMA directory TO {READERS}": (
+        "SELECT has_schema_privilege('portcullis_worker', 'directory', 'USAGE')"
+        " AND has_table_privilege('portcullis_worker', 'directory.member', 'SELECT')"
+    ),
+    f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA directory TO {READERS}": (
+        "SELECT coalesce(bool_and(has_function_privilege('portcullis_worker', p.oid, 'EXECUTE')), false)"
+        " FROM pg_proc p WHERE p.pronamespace = 'directory'::regnamespace"
+    ),
+    "ALTER FUNCTION directory.end_sessions SECURITY DEFINER": (
+        "SELECT bool_or(p.prosecdef) FROM pg_proc p WHERE p.pronamespace = 'directory'::regnamespace AND p.proname = 'end_sessions'"
+    ),
+}
+"""What the main app's schema has to allow, and how to ask whether it does: `directory` is not ours. `end_sessions` changes tables that are
+the main app's business, so it must run with its owner's rights."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """One right. `column`: '' for the whole table."""
+
+    table: str
+    column: str
+    role: str
+    privilege: str
+
+
+def grants() -> Iterator[Grant]:
+    """Return every right on a table or column that there should be."""
+    for table, rights in TABLES.items():
+        for role, letters in rights.items():
+            yield from (Grant(table, "", role.sql_name, WORDS[letter]) for letter in letters)
+    for table, (columns, roles) in COLUMNS.items():
+        yield from (Grant(table, column, role.sql_name, "SELECT") for column in columns for role in roles)
+
+
+GRANTED = """
+    SELECT c.relname::text, ''::text, r.rolname::text, a.privilege_type::text
+    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+    WHERE c.relnamespace = to_regnamespace('portcullis') AND c.relkind IN ('r', 'p', 'v')
+      AND starts_with(r.rolname, 'portcullis_') AND r.rolname <> 'portcullis_owner'
+    UNION ALL
+    SELECT c.relname::text, t.attname::text, r.rolname::text, a.privilege_type::text
+    FROM pg_class c
+    JOIN pg_attribute t ON t.attrelid = c.oid
+    CROSS JOIN LATERAL aclexplode(t.attacl) a JOIN pg_roles r ON r.oid = a.grantee
+    WHERE c.relnamespace = to_regnamespace('portcullis') AND starts_with(r.rolname, 'portcullis_') AND r.rolname <> 'portcullis_owner'
+"""
+"""What is granted now, in the order of `Grant`'s fields."""
+
+STANDING = """
+    SELECT
+        (SELECT array_agg(r.rolname::text) FROM pg_roles r WHERE starts_with(r.rolname, 'portcullis_')) AS roles,
+        (SELECT n.nspowner::regrole::text FROM pg_namespace n WHERE n.nspname = 'portcullis') AS owner,
+        (SELECT array_agg(p.proname::text) FROM pg_proc p
+         WHERE p.pronamespace = to_regnamespace('portcullis') AND p.prosecdef) AS definers,
+        (SELECT array_agg(p.proname::text) FROM pg_proc p
+         WHERE p.pronamespace = to_regnamespace('portcullis') AND has_function_privilege('public', p.oid, 'EXECUTE')) AS public
+"""
+"""Which of the roles there are, who owns the schema, which functions run with their owner's rights, which anybody may call."""

@@ -1,0 +1,47 @@
+"""A database with the roles, and connections that have the rights of one role and no more."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlencode
+
+import asyncpg
+import psycopg
+
+from jobs.store.roles import Role
+from tests.conftest import Databases, _load_main_app
+from workers.demo.main_app import IdType
+from workers.migrations import migrate
+
+
+def as_role(url: str, role: Role) -> str:
+    """Return the URL for a connection with this role's rights."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'role': role.sql_name})}"
+
+
+def install_with_roles(url: str, id_type: IdType) -> None:
+    """Install Portcullis beside the reference main app, which lets the roles in as `migrate --roles` says."""
+    _load_main_app(url, id_type)
+    migrate(url, member_id_type=id_type, organization_id_type=id_type, with_roles=True)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("ALTER FUNCTION directory.end_sessions SECURITY DEFINER")
+
+
+@contextmanager
+def a_database_with_roles(databases: Databases, id_type: IdType = IdType.BIGINT) -> Iterator[str]:
+    """Yield the URL of one of its own, as a superuser."""
+    template = databases.template("with roles", id_type, build=lambda url: install_with_roles(url, id_type))
+    name = databases.create(template)
+    try:
+        yield databases.url_of(name)
+    finally:
+        databases.drop(name)
+
+
+@asynccontextmanager
+async def acting_as(url: str, role: Role) -> AsyncIterator[asyncpg.Connection]:
+    """Connect with the rights of a role."""
+    db = await asyncpg.connect(as_role(url, role))
+    try:
+        yield db
+    finally:
+        await db.close()
