@@ -26,6 +26,8 @@ from tests.relay import Act, Relay, Rule, Stage
 
 WHERE = Origin(address="203.0.113.7", device="Firefox on Linux")
 
+NOT_REFUSED = False
+
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
@@ -173,8 +175,10 @@ async def test_an_outcome_of_a_stale_claim_writes_nothing(
     await asyncio.sleep(0.01)
     [fresh] = await db.fetch(posting.CLAIM, 20, timedelta(minutes=1))
     assert fresh["token"] == stale["token"] + 1
-    assert await db.fetchval(posting.RECORD, stale["letter_id"], stale["token"], "accepted", None, None, 0.0, 0, 0, False) is None
-    assert await db.fetchval(posting.RECORD, fresh["letter_id"], fresh["token"], "accepted", None, None, 0.0, 0, 0, False) == "accepted"
+    assert await db.fetchval(posting.RECORD, stale["letter_id"], stale["token"], "accepted", None, None, 0.0, 0, 0, NOT_REFUSED) is None
+    assert (
+        await db.fetchval(posting.RECORD, fresh["letter_id"], fresh["token"], "accepted", None, None, 0.0, 0, 0, NOT_REFUSED) == "accepted"
+    )
 
 
 async def test_two_mailers_at_once_send_each_letter_once(
