@@ -111,7 +111,7 @@ def test_members_and_organizations_may_have_ids_of_different_types(empty_databas
 
 @pytest.mark.parametrize("id_type", ["text"], indirect=True)
 @pytest.mark.parametrize("asked", [{"member_id_type": "uuid"}, {"organization_id_type": "bigint"}])
-def test_an_id_type_cant_change_afterwards(database_url: str, asked: dict[str, str]) -> None:
+def test_an_id_type_cant_change_afterwards(database_url: str, asked: dict[str, Any]) -> None:
     with pytest.raises(MigrationError, match=r"is installed with --(member|organization)-id-type text; it can't change to"):
         migrate(database_url, **asked)
 

@@ -295,7 +295,7 @@ async def test_owing_letters_that_it_is_over(db: Db, which: str) -> None:
 async def test_an_organization_that_is_one_range_only(db: Db) -> None:
     """Open at both ends: 13 members, among 60,000 and beside one of 20,000."""
     enforcing = await hold(db, "enforce", "true", SMALL_ORGANIZATION)
-    arguments = (*enforcing.claim, enforcing.run_id, SMALL_ORGANIZATION, None, None, [], *VOUCHER)
+    arguments: tuple[Any, ...] = (*enforcing.claim, enforcing.run_id, SMALL_ORGANIZATION, None, None, [], *VOUCHER)
     await check(db, runs.ENFORCE, *arguments, over=(None, None), rows=300)
     held = await hold(db, "notice", "true", SMALL_ORGANIZATION)
     await check(db, deliveries.PEEK, held.batch_id, held.run_id, "notice", SMALL_ORGANIZATION, None, None, 9, over=(None, None), rows=100)
