@@ -8,7 +8,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -87,6 +87,7 @@ class Runtime:
             stack.push_async_callback(close_pool, pool)
             self._pool, self._loop = pool, asyncio.get_running_loop()
             await stack.enter_async_context(telling(pool, process=station.name, kind=station.kind))
+            await stack.enter_async_context(_traced(station))
             mail = await stack.enter_async_context(self._open_mail(pool, broker)) if NOTIFY_QUEUE in station.queues else None
             lease = timedelta(seconds=self.settings.lease_seconds)
             opened = Resources(
@@ -153,6 +154,18 @@ class Runtime:
 def _rules(settings: Settings) -> Rules:
     first = settings.breaker_seconds
     return Rules(first_pause=first, longest_pause=60 * first, patience=settings.lease_seconds)
+
+
+def _traced(station: Station) -> AbstractAsyncContextManager[None]:
+    """Trace what this process does, if the usual variables of OpenTelemetry ask for it; otherwise nothing of it is even imported."""
+    wanted = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    if not wanted or os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return nullcontext()
+    try:
+        from workers.traces import traced  # noqa: PLC0415 -- an extra, for those who want it
+    except ModuleNotFoundError as missing:
+        raise LookupError("an OTLP endpoint is set and OpenTelemetry is not installed: pip install 'portcullis[traces]'") from missing
+    return traced(process=station.name, kind=station.kind)
 
 
 def compose_for(settings: Settings) -> Composer:

@@ -5,8 +5,11 @@
 Repeat-safe: "done" is a query, and the update that says so is conditional on it and on the claim's token, so a run is done once.
 """
 
+from typing import cast
+
 import structlog
 
+from jobs import tracing
 from jobs.errors import Deferred
 from jobs.failpoints import reach
 from jobs.resources import Resources
@@ -50,6 +53,7 @@ async def finish(resources: Resources, claim: Claim) -> None:
     if not await runs.finish(resources.pool, claim, totals):
         raise Deferred(claim.batch_id, 0.2)
     reach("after_finish")
+    tracing.run(claim, members=cast("int", totals["members"]), sessions_ended=cast("int", totals["sessions_ended"]))
     log.info("run_finished", members=totals["members"], sessions_ended=totals["sessions_ended"])
 
 
@@ -82,6 +86,7 @@ async def settle(resources: Resources, claim: Claim) -> None:
     if wait:
         raise Deferred(claim.batch_id, min(wait, SETTLE_SECONDS), "letters that had begun are on their way")
     await close(resources.pool, claim)
+    tracing.run(claim)
     log.info("run_settled")
 
 

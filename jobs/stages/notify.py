@@ -15,6 +15,7 @@ from datetime import datetime
 
 import structlog
 
+from jobs import tracing
 from jobs.domain.letters import LetterKind
 from jobs.domain.outcomes import FAULT_SECONDS
 from jobs.errors import Deferred
@@ -187,7 +188,8 @@ async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
     envelopes = [envelope for envelope in composed if envelope is not None]
     try:
-        await mail.mailer.send(envelopes, mail.recorder, seconds=seconds, relay=relay)
+        with tracing.step("wave", letters=len(envelopes)):
+            await mail.mailer.send(envelopes, mail.recorder, seconds=seconds, relay=relay)
     except asyncio.CancelledError:
         await wave.complete.wait()  # given back before its outcomes are written, the batch would be sent again
         raise

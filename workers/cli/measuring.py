@@ -53,8 +53,8 @@ async def health(
 ) -> ExitCode:
     """Say by the exit code whether the processes of this host are well.
 
-    For probes that run a command. A process that has not told PostgreSQL for 30 seconds that it is alive, or whose event loop was late by as
-    much, is not. Needs DATABASE_URL and, with `--ready`, REDIS_URL.
+    For probes that run a command. A process that has not told PostgreSQL for 30 seconds that it is alive, or whose event loop was late by
+    as much, is not. Needs DATABASE_URL and, with `--ready`, REDIS_URL.
 
     ```console
     $ portcullis health mailer
