@@ -51,6 +51,11 @@ faults: .venv ## break everything at once and check the invariants: MINUTES=20 S
 letters-check: .venv ## every letter before SpamAssassin, axe, html-validate, caniemail, mailparser; as root installs what is missing
 	@$(BIN)/python -m tests.letters_check $(ARGS)
 
+.PHONY: interop
+interop: .venv ## our mailer against Postfix, OpenSMTPD, aiosmtpd, smtp-sink, a bounce and all; as root installs what is missing
+	@$(BIN)/python -m tests.interop.tools
+	@PORTCULLIS_INTEROP=1 $(BIN)/pytest -q tests/interop $(ARGS)
+
 .PHONY: check
 check: .venv ## format, lint, types, imports, and what the README says
 	@$(BIN)/ruff format --check
