@@ -118,7 +118,7 @@ def postfix(*, discarded: str = "", onward: int = 1) -> Iterator[MailServer]:
         for name, owner in (("data", "postfix"), ("mail", NOBODY)):
             (folder / name).mkdir()
             shutil.chown(folder / name, owner)
-        (folder / "mailboxes").write_text("/^bounces@mail\\.example\\.com$/ bounces/\n/^m[0-9]+@postfix\\.example$/ members/\n")
+        (folder / "mailboxes").write_text("/^bounces(\\+[^@]*)?@mail\\.example\\.com$/ bounces/\n/^m[0-9]+@postfix\\.example$/ members/\n")
         (folder / "main.cf").write_text(POSTFIX_MAIN.format(folder=folder, onward=onward, discarded=discarded))
         (folder / "master.cf").write_text(POSTFIX_MASTER.format(port=port))
         process = tied.start([program, "-c", folder, "start-fg"], at_death=signal.SIGTERM, log=folder / "started")

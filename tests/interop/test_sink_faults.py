@@ -19,7 +19,8 @@ FAULTS = {
     "without ESMTP": (("-e",), ALL_ACCEPTED),
     "without enhanced codes": (("-E",), ALL_ACCEPTED),
     "behind a PIX": (("-P",), ALL_ACCEPTED),
-    "slow at RCPT": (("-W", "RCPT:1"), ALL_ACCEPTED),
+    # Without -p it looks at the DATA behind a slow RCPT first, and says that there was none: a fault of its own.
+    "slow at RCPT": (("-p", "-W", "RCPT:1"), ALL_ACCEPTED),
     "slow at DATA": (("-w", "1"), ALL_ACCEPTED),
     "refuses recipients": (("-f", "RCPT", "-B", "550 5.1.1 no such user"), {Scope.RECIPIENT: LETTERS}),
     "refuses recipients for now": (("-r", "RCPT", "-b", "450 4.2.1 later"), {Scope.RECIPIENT_FOR_NOW: LETTERS}),
@@ -37,7 +38,7 @@ FAULTS = {
     "hangs up at MAIL": (("-q", "MAIL"), ALL_THE_RELAYS),
     "hangs up at RCPT": (("-q", "RCPT"), ALL_THE_RELAYS),
     "hangs up at DATA": (("-q", "DATA"), ALL_THE_RELAYS),
-    "too slow at RCPT": (("-W", "RCPT:30"), ALL_THE_RELAYS),
+    "too slow at RCPT": (("-p", "-W", "RCPT:30"), ALL_THE_RELAYS),
 }
 
 
