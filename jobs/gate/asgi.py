@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from jobs import client
 from jobs.client import Requirement
 from jobs.gate import replies
+from jobs.gate.observing import Observe, observed
 from jobs.gate.open_paths import OpenPaths
 from jobs.gate.replies import Reply
 from jobs.gate.visitor import Visitor
@@ -34,16 +35,25 @@ class AsgiGate:
     `pool`: an asyncpg pool, or a function that returns one when it is asked (for pools that are opened at start-up). `identify`: whose
     session a scope belongs to, `None`: nobody's, which is let through, as your sign-in page is. `set_up_at`: where a second factor is
     set up. `allow`: what else is served meanwhile, such as logging out. `seconds`: how long an answer may take.
+    `observe`: is told of each answer how long it took (`jobs.gate.observing`).
 
     Raises:
         ValueError: A path is not fit.
     """
 
     def __init__(
-        self, app: App, *, pool: Any, identify: Identify, set_up_at: str, allow: Iterable[str] = ("/logout",), seconds: float = 2.0
+        self,
+        app: App,
+        *,
+        pool: Any,
+        identify: Identify,
+        set_up_at: str,
+        allow: Iterable[str] = ("/logout",),
+        seconds: float = 2.0,
+        observe: Observe | None = None,
     ) -> None:
         self._app, self._pool, self._identify = app, pool, identify
-        self._set_up_at, self._open, self._seconds = set_up_at, OpenPaths(set_up_at, allow), seconds
+        self._set_up_at, self._open, self._seconds, self._observe = set_up_at, OpenPaths(set_up_at, allow), seconds, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one connection through, or answer it."""
@@ -78,8 +88,10 @@ class AsgiGate:
         if visitor is None:
             return Requirement.NONE
         pool = self._pool() if callable(self._pool) else self._pool
-        async with pool.acquire() as db:
-            return await client.gate(db, visitor.user_id, visitor.organization_id, started_with=visitor.started_with)
+        with observed(self._observe) as answer:
+            async with pool.acquire() as db:
+                answer.requirement = await client.gate(db, visitor.user_id, visitor.organization_id, started_with=visitor.started_with)
+            return answer.requirement
 
 
 def _path(scope: Scope) -> str:

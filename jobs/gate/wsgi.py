@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from jobs.client import Requirement
 from jobs.gate import replies
+from jobs.gate.observing import Observe, observed
 from jobs.gate.open_paths import OpenPaths
 from jobs.gate.replies import Reply
 from jobs.gate.visitor import Visitor
@@ -29,7 +30,7 @@ class WsgiGate:
 
     `connect`: returns a context manager that gives a connection, such as a pool's `connection`. `identify`: whose session an environ
     belongs to, `None`: nobody's, which is let through, as your sign-in page is. `set_up_at`: where a second factor is set up. `allow`:
-    what else is served meanwhile, such as logging out.
+    what else is served meanwhile, such as logging out. `observe`: is told of each answer how long it took (`jobs.gate.observing`).
 
     Raises:
         ValueError: A path is not fit.
@@ -43,9 +44,10 @@ class WsgiGate:
         identify: Callable[[Environ], Visitor | None],
         set_up_at: str,
         allow: Iterable[str] = ("/logout",),
+        observe: Observe | None = None,
     ) -> None:
         self._app, self._connect, self._identify = app, connect, identify
-        self._set_up_at, self._open = set_up_at, OpenPaths(set_up_at, allow)
+        self._set_up_at, self._open, self._observe = set_up_at, OpenPaths(set_up_at, allow), observe
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Let one request through, or answer it."""
@@ -73,9 +75,11 @@ class WsgiGate:
         visitor = self._identify(environ)
         if visitor is None:
             return Requirement.NONE
-        with self._connect() as db, closing(db.cursor()) as cursor:
-            cursor.execute(QUESTION, (visitor.user_id, visitor.organization_id, visitor.started_with))
-            return Requirement(cursor.fetchone()[0])
+        with observed(self._observe) as answer:
+            with self._connect() as db, closing(db.cursor()) as cursor:
+                cursor.execute(QUESTION, (visitor.user_id, visitor.organization_id, visitor.started_with))
+                answer.requirement = Requirement(cursor.fetchone()[0])
+            return answer.requirement
 
 
 def _path(environ: Environ) -> str:

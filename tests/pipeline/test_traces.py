@@ -100,7 +100,7 @@ def test_two_runs_are_two_traces_and_every_process_makes_the_same_of_one() -> No
 
 
 def test_off_nothing_of_it_is_imported_and_a_span_is_nothing() -> None:
-    """redis-py imports the API and the SDK by itself, where they are installed; that is not ours to say."""
+    """redis-py imports the API by itself where it is installed; that is not ours to say."""
     code = (
         "import sys; from workers.runtime import Station, _traced; from jobs import tracing;"
         " print(type(_traced(Station())).__name__, type(tracing.step('wave', letters=1)).__name__,"
