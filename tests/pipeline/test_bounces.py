@@ -11,7 +11,7 @@ from jobs.domain.bounces import Meaning
 from jobs.letters.message_ids import MessageIds
 from jobs.letters.return_paths import ReturnPaths
 from jobs.second_factor.posting import post
-from jobs.store import suppressions
+from jobs.store import audit, suppressions
 from jobs.store.ids import IdTypes
 from tests.bounce_parts import a_report
 from tests.builders import Member, Organization, an_organization
@@ -83,6 +83,10 @@ async def test_a_letter_that_comes_back_is_refused_and_its_address_suppressed(
     after = await world.status(run)
     assert after["state"] == "done"
     assert after["letters"] == before["letters"] | {"accepted": before["letters"]["accepted"] - 1, "refused": 1}
+    [entry] = await world.db.fetch("SELECT facts::text AS facts FROM portcullis.audit_entry WHERE effect = 'bounced'")
+    assert member.email
+    assert member.email not in entry["facts"]
+    assert await audit.compare(world.db, None) == []
     [listed] = await suppressions.list_suppressions(world.pool)
     assert (listed.address, listed.source, listed.run_id, listed.organization_id) == (member.email, "bounce", run, organization.id)
 

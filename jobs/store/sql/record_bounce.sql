@@ -22,7 +22,7 @@ WITH found AS MATERIALIZED (
     FROM held h CROSS JOIN found f
     WHERE d.run_id = $1 AND d.slot = $2 AND d.member_id = $3::portcullis.member_id
       AND d.batch_id = h.batch_id AND d.state = f.state
-    RETURNING d.batch_id, f.state AS state_before, f.recipient
+    RETURNING d.batch_id, d.subject, f.state AS state_before, f.recipient
 ), counted AS (
     UPDATE portcullis.batch b
     SET accepted = b.accepted - (m.state_before = 'accepted')::integer, uncertain = b.uncertain - (m.state_before = 'uncertain')::integer,
@@ -33,6 +33,11 @@ WITH found AS MATERIALIZED (
     SELECT portcullis.suppress(ARRAY[m.recipient], 'bounce', ARRAY[$4], ARRAY[$1],
                                ARRAY[(SELECT r.organization_id FROM portcullis.run r WHERE r.run_id = $1)]) AS addresses
     FROM moved m WHERE $5
+), audited AS MATERIALIZED (
+    SELECT portcullis.write_audit($1, 'bounced', jsonb_build_object(
+        'slot', $2, 'subject', m.subject, 'before', m.state_before, 'address_suppressed', $5), m.batch_id) IS NULL AS is_written
+    FROM moved m
 )
-SELECT f.state, EXISTS (SELECT FROM moved) AS is_moved, coalesce((SELECT l.addresses FROM listed l), 0) AS addresses
+SELECT f.state, EXISTS (SELECT FROM moved) AS is_moved, coalesce((SELECT l.addresses FROM listed l), 0) AS addresses,
+       (SELECT count(a.is_written) FROM audited a) AS entries  -- asked for, or nothing would be put on the list or into the audit
 FROM found f
