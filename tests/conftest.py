@@ -20,6 +20,9 @@ from psycopg import sql
 from workers.demo.main_app import IdType, main_app_sql
 from workers.demo.servers import Servers, servers_from_environment_or_embedded
 
+UNDER_ROLES = os.environ.get("PORTCULLIS_TEST_ROLES") == "1"
+"""Whether Portcullis is installed with roles, and what tests step through acts as them; some tests always do."""
+
 
 @dataclass(kw_only=True)
 class Databases:
@@ -132,4 +135,7 @@ def _install(url: str, id_type: IdType) -> None:
     from workers.migrations import migrate  # noqa: PLC0415 - tests of what lies below must run without it
 
     _load_main_app(url, id_type)
-    migrate(url, member_id_type=id_type, organization_id_type=id_type)
+    migrate(url, member_id_type=id_type, organization_id_type=id_type, with_roles=UNDER_ROLES)
+    if UNDER_ROLES:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER FUNCTION directory.end_sessions SECURITY DEFINER")

@@ -1,13 +1,18 @@
 """The auditor sees each invariant that a query can see broken, finds nothing where nothing is, and changes nothing."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from jobs.audit.watch import QUERIES, Auditor
+from jobs.store.database import open_pool
+from jobs.store.roles import Role
 from tests.builders import a_member, a_session, an_organization
+from tests.conftest import UNDER_ROLES
 from tests.integration.cli_runner import Cli
 from tests.pipeline.world import World, a_world
+from tests.role_parts import as_role
 from workers.cli.exit_codes import ExitCode
 
 RUN = "(SELECT max(run_id) FROM portcullis.run)"
@@ -42,8 +47,18 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
         yield world
 
 
+@asynccontextmanager
+async def an_auditor(world: World) -> AsyncIterator[Auditor]:
+    pool = await open_pool(as_role(world.url, Role.AUDITOR) if UNDER_ROLES else world.url, size=1)
+    try:
+        yield Auditor(pool)
+    finally:
+        await pool.close()
+
+
 async def found(world: World) -> dict[str, int]:
-    return {result.invariant: result.found for result in await Auditor(world.pool).look() if result.found}
+    async with an_auditor(world) as auditor:
+        return {result.invariant: result.found for result in await auditor.look() if result.found}
 
 
 async def test_a_run_in_order_leaves_nothing_to_find_and_every_invariant_is_shown(world: World) -> None:
@@ -78,10 +93,10 @@ async def test_a_question_that_fails_is_a_finding_and_the_others_are_asked(world
 
 
 async def test_each_look_reads_only_what_is_new(world: World) -> None:
-    auditor = Auditor(world.pool)
-    await auditor.look()
     last = await world.db.fetchval("SELECT max(entry_id) FROM portcullis.audit_entry WHERE effect = 'enforced'")
-    assert auditor.seen == last
+    async with an_auditor(world) as auditor:
+        await auditor.look()
+        assert auditor.seen == last
 
 
 async def test_on_the_command_line_it_looks_once_and_its_exit_code_tells(

@@ -116,7 +116,7 @@ async def test_superseded_by_off_and_on_the_old_batch_writes_nothing_and_the_new
 
 async def test_a_lift_waits_for_the_batch_in_flight_and_nothing_ends_after_it(world: World, organization: Organization) -> None:
     _, hint = await planned(world, organization)
-    async with world.pool.acquire() as blocker:
+    async with world.another() as blocker:
         transaction = blocker.transaction()
         await transaction.start()
         await blocker.execute("SELECT FROM app.sessions WHERE user_id = $1 FOR UPDATE", organization.members[1].id)
@@ -155,7 +155,7 @@ async def test_an_app_that_always_fails_costs_this_batch_only_until_somebody_has
 
 async def test_weather_is_nobodys_attempt(world: World, organization: Organization) -> None:
     run, hint = await planned(world, organization)
-    async with world.pool.acquire() as blocker, blocker.transaction():
+    async with world.another() as blocker, blocker.transaction():
         await blocker.execute("SELECT FROM app.sessions WHERE user_id = $1 FOR UPDATE", organization.members[1].id)
         working = asyncio.create_task(world.hand_over(hint))
         (pid,) = await world.somebody_waits()
@@ -168,7 +168,7 @@ async def test_weather_is_nobodys_attempt(world: World, organization: Organizati
 
 async def test_a_shutdown_gives_the_batch_back_at_once(world: World, organization: Organization) -> None:
     run, hint = await planned(world, organization)
-    async with world.pool.acquire() as blocker, blocker.transaction():
+    async with world.another() as blocker, blocker.transaction():
         await blocker.execute("SELECT FROM app.sessions WHERE user_id = $1 FOR UPDATE", organization.members[1].id)
         working = asyncio.create_task(world.hand_over(hint))
         await world.somebody_waits()

@@ -81,6 +81,7 @@ def several(*spoils: Spoil) -> Spoil:
 async def read_a_copy(world: World, patch: pytest.MonkeyPatch) -> None:
     """Decide on what was read when the switch was flipped, as whoever loops over a list of users does."""
     await world.db.execute("CREATE TABLE public.copy_of_members AS SELECT * FROM directory.member WITH NO DATA")
+    await world.db.execute("GRANT ALL ON public.copy_of_members TO public")
     await world.db.execute(
         "CREATE FUNCTION public.copy() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO public.copy_of_members SELECT * FROM directory.member; RETURN NULL; END $$;"

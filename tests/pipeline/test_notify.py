@@ -508,7 +508,7 @@ async def test_a_slow_relay_keeps_its_lease_even_if_a_connection_to_the_database
     async with world.db.transaction():
         await world.db.execute("SELECT FROM portcullis.batch WHERE batch_id = $1 FOR UPDATE", hint.batch)
         (renewing,) = await world.somebody_waits()
-        await world.pool.execute("SELECT pg_terminate_backend($1)", renewing)
+        await world.terminate(renewing)
     await asyncio.sleep(2)
     assert await world.look() == [], "the lease is still held"
     world.hang_up()

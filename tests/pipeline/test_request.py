@@ -89,7 +89,7 @@ async def test_a_request_outlives_the_weather_of_the_database(world: World, orga
         await world.db.execute("SELECT pg_advisory_xact_lock(portcullis.lock_key('enforce', $1))", organization.id)
         asking = asyncio.create_task(trigger(world.resources, a_request(organization)))
         (pid,) = await world.somebody_waits()
-        await world.pool.execute("SELECT pg_terminate_backend($1)", pid)
+        await world.terminate(pid)
         await world.somebody_waits()
     assert await asking is not None
     assert len(await runs(world)) == 1
@@ -101,6 +101,6 @@ async def test_a_request_that_expires_in_bad_weather_is_given_up(world: World, o
         asking = asyncio.create_task(trigger(world.resources, a_request(organization, lives=1.5)))
         (pid,) = await world.somebody_waits()
         await asyncio.sleep(1.6)
-        await world.pool.execute("SELECT pg_terminate_backend($1)", pid)
+        await world.terminate(pid)
         assert await asking is None
     assert await runs(world) == []

@@ -29,11 +29,14 @@ from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
 from jobs.store.breakers import Rules
 from jobs.store.database import Pool, open_pool
+from jobs.store.roles import Role
 from jobs.store.statements import statement
 from tests import record
 from tests.builders import Member, Organization
 from tests.checker import Accepted, Checker, Evidence, History, Stop, find_violations
+from tests.conftest import UNDER_ROLES
 from tests.relay import Relay
+from tests.role_parts import acting_as, as_role
 from workers.conductor import Conductor
 from workers.mailer import PooledMailer, RedisLimiter
 from workers.mailer.breaker import RelayBreaker
@@ -80,9 +83,14 @@ class Hints:
 
 @dataclass(kw_only=True)
 class World:
-    """What a test steps through. `db` is the main app's connection: what happens on it is committed at once."""
+    """What a test steps through. `db` is for what people do and for whatever the test needs; what happens on it is committed at once.
 
+    Under roles `app`, where the switch is flipped, has the rights of the main app, and `pool` those of a worker.
+    """
+
+    url: str
     db: asyncpg.Connection
+    app: asyncpg.Connection
     pool: Pool
     relay: Relay
     resources: Resources
@@ -91,13 +99,22 @@ class World:
     checker: Checker
     history: History = field(default_factory=History)
 
+    @asynccontextmanager
+    async def another(self) -> AsyncIterator[asyncpg.Connection]:
+        """Connect once more, for what must happen beside `db`; with every right."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
     # The main app, and people.
 
     async def require(self, organization: Organization, *, exempt_kinds: Sequence[str] = ()) -> int:
         """Switch on; returns the run."""
         await self.checker.look(self.history)
         running = await self._running(organization)
-        run: int = await self.db.fetchval(
+        run: int = await self.app.fetchval(
             "SELECT portcullis.require_second_factor($1, $2, 'audit', $3)", organization.id, organization.admin.id, list(exempt_kinds)
         )
         await self._note_stops({*running} - {run})
@@ -105,11 +122,11 @@ class World:
 
     async def lift(self, organization: Organization) -> None:
         running = await self._running(organization)
-        await self.db.execute("SELECT portcullis.lift_second_factor($1, $2, 'over')", organization.id, organization.admin.id)
+        await self.app.execute("SELECT portcullis.lift_second_factor($1, $2, 'over')", organization.id, organization.admin.id)
         await self._note_stops(running)
 
     async def cancel(self, run: int) -> None:
-        await self.db.execute("SELECT portcullis.cancel_run($1, 'wrong day')", run)
+        await self.app.execute("SELECT portcullis.cancel_run($1, 'wrong day')", run)
         await self._note_stops([run])
 
     async def change(self, statement: str, *arguments: Any) -> None:
@@ -257,14 +274,19 @@ class World:
 
     async def somebody_waits(self, *, count: int = 1) -> list[int]:
         """Return the processes of PostgreSQL that wait for a lock, when there are as many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20), self.another() as watcher:
             while True:
-                rows = await self.pool.fetch(
+                rows = await watcher.fetch(
                     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' ORDER BY query_start"
                 )
                 if len(rows) >= count:
                     return [row["pid"] for row in rows]
                 await asyncio.sleep(0.01)
+
+    async def terminate(self, process: int) -> None:
+        """Cut a connection of somebody else's."""
+        async with self.another() as strong:
+            await strong.execute("SELECT pg_terminate_backend($1)", process)
 
     async def replay(self, run: int) -> int:
         """Have a run's dead batches tried again; returns how many there were."""
@@ -314,19 +336,24 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(database_url: str, redis_url: str, *, relay: Relay | None = None, limits: Limits | None = None) -> AsyncIterator[World]:
+async def a_world(
+    database_url: str, redis_url: str, *, relay: Relay | None = None, limits: Limits | None = None, roles: bool = UNDER_ROLES
+) -> AsyncIterator[World]:
     """Open a world with one worker for everything. Whatever the test did with it, the invariants hold at its end."""
     async with AsyncExitStack() as stack:
         db = await asyncpg.connect(database_url)
         stack.push_async_callback(db.close)
-        pool = await open_pool(database_url, size=6)
+        app = await stack.enter_async_context(acting_as(database_url, Role.APP)) if roles else db
+        pool = await open_pool(as_role(database_url, Role.WORKER) if roles else database_url, size=6)
         stack.push_async_callback(pool.close)
         relay = await stack.enter_async_context(relay or Relay())
         mail = await stack.enter_async_context(a_mailroom(pool, redis_url, relay, limits=limits))
         checker = await stack.enter_async_context(Checker.open(database_url, message_id_key=KEY))
         hints = Hints()
         yield World(
+            url=database_url,
             db=db,
+            app=app,
             pool=pool,
             relay=relay,
             resources=Resources(pool=pool, holder="test", mail=mail, audit_key=RING.current(Purpose.AUDIT)),
