@@ -430,6 +430,24 @@ MUTANTS = [
         spoil=statement(requests, "CONSUME", "ON CONFLICT DO NOTHING", "ON CONFLICT (request_id) DO UPDATE SET consumed_at = now()"),
         story=request_is_replayed,
     ),
+    Mutant(
+        name="a batch leaves no entry in the audit",
+        breaks="I15",
+        spoil=statement(runs, "ENFORCE", "    FROM record r\n", "    FROM record r WHERE false\n"),
+        story=plain_run,
+    ),
+    Mutant(
+        name="the audit says that no session was ended",
+        breaks="I15",
+        spoil=statement(runs, "ENFORCE", "int4send(sessions_ended)", "int4send(0)"),
+        story=plain_run,
+    ),
+    Mutant(
+        name="the end of a run leaves no entry",
+        breaks="I15",
+        spoil=function("portcullis.audit_run()", "'finished'", "'almost'"),
+        story=plain_run,
+    ),
     Mutant(name="callbacks left on: a forged on_success", breaks="I12", spoil=options_are_allowed, story=message_is_forged),
 ]
 EACH = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
