@@ -22,6 +22,7 @@ import psutil
 import jobs
 import workers
 from jobs.failpoints import REACHED
+from tests import record
 from tests.checker import find_violations
 from tests.faults import messages
 from tests.faults.ground import LEASE_SECONDS, PASSWORD, QUEUES, Ground, a_ground, ring
@@ -270,7 +271,7 @@ class Nemesis:
 
     async def _judge(self) -> list[str]:
         evidence = await self._ground.evidence()
-        violations = await asyncio.to_thread(find_violations, evidence)
+        violations = await asyncio.to_thread(lambda: find_violations(evidence) + list(record.violations(evidence)))
         return [*violations, *await self._poison(), *await self._requests(), *self._secrets(), *self._bounds()]
 
     async def _poison(self) -> list[str]:

@@ -33,7 +33,7 @@ def claims() -> Iterator[Claim]:
     """Return what the nemesis and the marked tests say."""
     for fault in FAULTS:
         yield Claim(fault.says, fault.threatens, "make faults" if fault.only_long else "faults")
-    yield Claim(f"kill -9 at each of {len(failpoints())} failpoints", ("I1", "I2", "I4", "I6", "I8", "I10"), "faults")
+    yield Claim(f"kill -9 at each of {len(failpoints())} failpoints", ("I1", "I2", "I4", "I6", "I8", "I10", "I15"), "faults")
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         yield from _marks(path)
 

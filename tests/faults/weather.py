@@ -53,7 +53,7 @@ def fault(says: str, threatens: str, *, breaks: str = "", only_long: bool = Fals
 # Workers.
 
 
-@fault("kill -9 of an enforcer", "I1 I2 I6 I8 I10")
+@fault("kill -9 of an enforcer", "I1 I2 I6 I8 I10 I15")
 async def kill_enforcer(ground: Ground, random: Random) -> None:
     ground.say(f"kill -9: {ground.crew.kill('enforcer', random)}")
 
@@ -158,7 +158,7 @@ async def away_at_a_failure(ground: Ground, random: Random) -> None:
 # PostgreSQL.
 
 
-@fault("PostgreSQL: killed, recovers", "I2 I4 I6 I9")
+@fault("PostgreSQL: killed, recovers", "I2 I4 I6 I9 I15")
 async def restart_postgres(ground: Ground, random: Random) -> None:
     await asyncio.to_thread(ground.postgres.stop)
     ground.history.mailer_crashes += 2  # who can't renew is, for the lease, the same as dead
@@ -173,7 +173,7 @@ async def terminate(ground: Ground, random: Random) -> None:
         await asyncio.sleep(random.uniform(0, 0.5))
 
 
-@fault("PostgreSQL: connection cut in COMMIT", "I2 I4 I6")
+@fault("PostgreSQL: connection cut in COMMIT", "I2 I4 I6 I15")
 async def cut_in_commit(ground: Ground, random: Random) -> None:
     ground.proxy.commits_arrive = random.random() < 0.5
     ground.proxy.commits_to_cut = random.randint(1, 6)
@@ -181,7 +181,7 @@ async def cut_in_commit(ground: Ground, random: Random) -> None:
     ground.proxy.commits_to_cut = 0
 
 
-@fault("PostgreSQL: done, but the answer is lost", "I2 I4 I6")
+@fault("PostgreSQL: done, but the answer is lost", "I2 I4 I6 I15")
 async def lose_answers(ground: Ground, random: Random) -> None:
     for _ in range(random.randint(3, 10)):
         ground.proxy.answers_to_lose = 1
@@ -198,7 +198,7 @@ async def half_open(ground: Ground, random: Random) -> None:
     ground.proxy.mend()
 
 
-@fault("PostgreSQL: 40001 and 40P01", "I2 I4 I6 I9")
+@fault("PostgreSQL: 40001 and 40P01", "I2 I4 I6 I9 I15")
 async def roll_back(ground: Ground, random: Random) -> None:
     try:
         await ground.change("INSERT INTO chaos.fault VALUES ($1, 0.5)", random.choice(["40001", "40P01"]))

@@ -148,6 +148,7 @@ ATTACKS: dict[str, tuple[Kind, int | None, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.survives("the record is edited, reordered, added to, cut off", "I15")
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_the_first_place_that_was_touched_is_found_when(world: World, run: int, attack: str) -> None:
     kind, place, statements = ATTACKS[attack]
@@ -211,6 +212,7 @@ async def test_a_ledger_that_was_changed_no_longer_agrees_with_the_record(world:
     assert (finding.kind, finding.run_id) == (kind, run), finding.words
 
 
+@pytest.mark.survives("key rotation mid-run", "I8 I10 I15")
 async def test_a_ring_that_changed_in_the_middle_verifies_under_both_keys_and_not_under_one(world: World) -> None:
     organization = await an_organization(world.db, members=2)
     run = await world.require(organization)

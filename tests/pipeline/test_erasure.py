@@ -79,6 +79,7 @@ async def test_after_a_run_nothing_leads_back_and_the_record_still_verifies(worl
     assert (report.finding, report.members) == (None, 5)
 
 
+@pytest.mark.survives("a member is erased mid-run", "I4 I6 I10 I15")
 @pytest.mark.parametrize("stage", ["plan_run", "enforce_batch", "notify_batch"])
 async def test_in_the_middle_of_a_run_nothing_is_lost(world: World, organization: Organization, stage: str) -> None:
     gone = organization.members[2]
