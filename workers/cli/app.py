@@ -157,6 +157,9 @@ VERBS = (
     Verb("workers.cli.auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
     Verb("workers.cli.watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
     Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
+    Verb("workers.cli.tokens:add", OPERATORS, "Make a token for a program that uses the API.", under="tokens"),
+    Verb("workers.cli.tokens:list_", OPERATORS, "List the API's tokens, without what they are.", under="tokens"),
+    Verb("workers.cli.tokens:revoke", OPERATORS, "Let a token be good no longer, from its next request on.", under="tokens"),
     Verb("workers.cli.processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
     Verb("workers.cli.measuring:metrics", PROCESSES, "Serve metrics, health and readiness of the whole system."),
     Verb("workers.cli.measuring:health", PROCESSES, "Say by the exit code whether the processes of this host are well."),
@@ -172,6 +175,7 @@ FAMILIES = {
     "suppressions": (LETTERS, "Addresses that are not written to: `list`, `add`, `remove`."),
     "audit": (AUDIT, "The record of what was done: `verify`, `key`."),
     "operators": (OPERATORS, "Who may sign in to the console: `add`, `list`, `reset`, `remove`."),
+    "tokens": (OPERATORS, "Tokens for programs that use the API: `add`, `list`, `revoke`."),
 }
 """Words that verbs follow. One with a verb `list`, said alone or with options, means that."""
 

@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from jobs.operators import SessionRules
 from jobs.store.database import WEATHER
+from workers.api import api
 from workers.console import (
     account,
     audit,
@@ -50,7 +51,7 @@ log = structlog.get_logger(__name__)
 def application(settings: Settings, address: Address) -> Starlette:
     """Return the app; it opens its pool when it starts."""
     app = Starlette(
-        routes=_routes(),
+        routes=[Mount("/api/v1", api(lambda: app.state.pool)), *_routes()],
         lifespan=_lifespan,
         middleware=[Middleware(Protection, address=address)],
         exception_handlers={

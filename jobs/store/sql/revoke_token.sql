@@ -1,0 +1,6 @@
+-- Let a token be good no longer.
+--
+-- $1  text  its name
+--
+-- No row: no token that is good has that name.
+UPDATE portcullis.api_token t SET revoked_at = now() WHERE t.name = $1 AND t.revoked_at IS NULL RETURNING t.token_id
