@@ -97,8 +97,10 @@ COLUMNS: dict[str, tuple[tuple[str, ...], frozenset[Role]]] = {
         ("factor_id", "user_id", "kind", "confirmed_at", "last_used_at", "disabled_at"),
         frozenset({APP, WORKER, CONSOLE, AUDITOR}),
     ),
+    "suppression": (("since",), frozenset({METRICS})),
 }
-"""Columns that more roles may read than the table: whether somebody has a factor is no secret of the factor's."""
+"""Columns that more roles may read than the table: whether somebody has a factor is no secret of the factor's, and how many addresses are
+not written to names none."""
 
 CONTRACT = (
     "preview_second_factor",
@@ -135,7 +137,7 @@ PLAIN = (
 HELPERS: dict[Role, tuple[str, ...]] = {
     Role.VERIFIER: ("admins", "complies", "runs_alone"),
     Role.AUDITOR: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted"),
-    Role.METRICS: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted"),
+    Role.METRICS: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted", "gate"),
 }
 """What a role calls beside that. Worker and console call everything."""
 
