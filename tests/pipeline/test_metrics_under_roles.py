@@ -59,7 +59,7 @@ async def test_the_api_needs_no_more_than_the_console(world: World, url: str) ->
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api/api/v1", headers=headers) as http:
         for path in ("/runs", f"/runs/{run}", "/queues", "/dead", "/workers", "/pauses", "/limits", "/breakers", "/actions", "/members/1"):
             assert (await http.get(path)).status_code == 200, path
-        limit = {"scope": "relay", "subject": "mail:25"}
+        limit: dict[str, object] = {"scope": "relay", "subject": "mail:25"}
         orders: dict[str, dict[str, object]] = {
             "/pause": {"target": {"scope": "run", "run_id": run}},
             "/resume": {"target": {"scope": "run", "run_id": run}},

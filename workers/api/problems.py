@@ -63,3 +63,10 @@ def malformed(error: ValidationError, where: str) -> Problem:
 
 def _words(fault: Any) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def no_endpoint() -> Problem:
+    """Say that there is nothing at this address."""
+    return Problem(
+        HTTPStatus.NOT_FOUND, "no_endpoint", "Nothing matches the given URI", "GET /api/v1/openapi.json describes what there is."
+    )

@@ -21,8 +21,13 @@ def _digits(given: Any) -> Any:
     return given
 
 
-Number: TypeAlias = Annotated[int, Field(ge=1, le=BIGGEST)]
-Spelled: TypeAlias = Annotated[Number, BeforeValidator(_digits)]
+def _whole(given: Any) -> Any:
+    """Take `7.0` for 7, as JSON Schema does."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given
+
+
+Number: TypeAlias = Annotated[int, Field(ge=1, le=BIGGEST), BeforeValidator(_whole)]
+Spelled: TypeAlias = Annotated[int, Field(ge=1, le=BIGGEST), BeforeValidator(_digits)]
 """A number in a path or a query."""
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=255, pattern=PRINTABLE)]
 Subject: TypeAlias = Annotated[str, Field(max_length=255, pattern=PRINTABLE)]
@@ -181,7 +186,9 @@ class DeadBody(Body):
     """Dead batches, and how many at most."""
 
     which: ThisBatch | AllAlike | AllOfRun | All = Field(examples=[{"run_id": 1}])
-    most: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1_000, description="At most so many, the oldest first.")
+    most: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_whole)] = Field(
+        default=1_000, description="At most so many, the oldest first."
+    )
     dry_run: bool = Field(default=False, description="Only count what would be acted on.")
 
     @property

@@ -16,7 +16,9 @@ LOOKS = (
     Endpoint(path="/members/{user_id}", handler=looks.show_member, answer=looks.Member, path_model=questions.MemberPath, problems=GONE),
     Endpoint(path="/queues", handler=looks.list_queues, answer=looks.Queues),
     Endpoint(path="/dead", handler=looks.list_dead, answer=looks.Dead, query_model=questions.DeadQuery, problems=GONE),
-    Endpoint(path="/dead/{batch_id}", handler=looks.show_dead, answer=looks.DeadOne, path_model=questions.BatchPath, problems=STALE),
+    Endpoint(
+        path="/dead/batches/{batch_id}", handler=looks.show_dead, answer=looks.DeadOne, path_model=questions.BatchPath, problems=STALE
+    ),
     Endpoint(path="/workers", handler=looks.list_workers, answer=looks.Workers),
     Endpoint(path="/pauses", handler=looks.list_pauses, answer=looks.Pauses),
     Endpoint(path="/limits", handler=looks.list_limits, answer=looks.Limits),

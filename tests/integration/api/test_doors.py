@@ -123,7 +123,7 @@ async def test_a_body_that_is_no_json_by_its_own_word_is_refused(bot: Program) -
     [
         *("/runs?limit=0", "/runs?limit=201", "/runs?limit=1_0", "/runs?limit=1.0", "/runs?limit=", "/runs?limit=1&limit=2"),
         *("/runs?before=0", "/runs?before=9223372036854775808", "/runs?state=over", "/runs?nonsense=1", "/queues?nonsense=1"),
-        *("/runs/0", "/runs/x", "/runs/1.0", "/runs/9223372036854775808", "/runs/%201", "/dead/-1", "/members/a%00b"),
+        *("/runs/0", "/runs/x", "/runs/1.0", "/runs/9223372036854775808", "/runs/%201", "/dead/batches/-1", "/members/a%00b"),
     ],
 )
 async def test_a_wrong_address_is_a_problem_that_names_the_place(path: str, watcher: Program) -> None:
@@ -134,6 +134,7 @@ async def test_a_wrong_address_is_a_problem_that_names_the_place(path: str, watc
 
 async def test_what_there_is_not_is_a_problem_too(watcher: Program) -> None:
     assert problem(await watcher.get("/nonsense")) == (404, "no_endpoint")
+    assert problem(await watcher.get("/members/a%0Ab")) == (404, "no_endpoint")
     deleted = await watcher.http.delete("/api/v1/runs", headers=watcher.headers())
     assert problem(deleted) == (405, "method")
     assert deleted.headers["allow"] == "GET, HEAD"

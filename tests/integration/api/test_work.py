@@ -61,7 +61,7 @@ async def test_a_run_is_shown_whole(watcher: Program, run: int, organization: Or
 
 
 @pytest.mark.parametrize(
-    "path", ["/runs/4711", "/members/4711", "/members/nobody", "/dead/4711", "/runs?organization_id=4711", "/actions?run_id=9"]
+    "path", ["/runs/4711", "/members/4711", "/members/nobody", "/dead/batches/4711", "/runs?organization_id=4711", "/actions?run_id=9"]
 )
 async def test_what_there_is_not_is_not_found(path: str, watcher: Program) -> None:
     assert problem(await watcher.get(path))[0] == 404
@@ -130,13 +130,13 @@ async def test_a_run_is_cancelled_once(bot: Program, watcher: Program, db: async
 async def test_a_dead_batch_is_seen_counted_and_tried_again(bot: Program, watcher: Program, run: int, dead: int) -> None:
     [group] = (await watcher.get("/dead")).json()["groups"]
     assert (group["batch_id"], group["batches"]) == (dead, 1)
-    assert (await watcher.get(f"/dead/{dead}")).json()["batch"]["error"] == "the relay refuses it"
+    assert (await watcher.get(f"/dead/batches/{dead}")).json()["batch"]["error"] == "the relay refuses it"
     dry = (await bot.post("/dead/replay", {"which": {"fingerprint": group["fingerprint"]}, "dry_run": True})).json()
     assert (dry["batches"], dry["left"]["batches"]) == ([], 1)
     done = (await bot.post("/dead/replay", {"which": {"batch_id": dead}})).json()
     assert (done["batches"], done["left"]["batches"]) == ([dead], 0)
     assert problem(await bot.post("/dead/replay", {"which": {"batch_id": dead}})) == (409, "not_dead")
-    assert problem(await watcher.get(f"/dead/{dead}")) == (409, "not_dead")
+    assert problem(await watcher.get(f"/dead/batches/{dead}")) == (409, "not_dead")
 
 
 async def test_letters_of_a_dead_batch_are_given_up(bot: Program, db: asyncpg.Connection, dead: int) -> None:
@@ -192,6 +192,6 @@ async def test_actions_come_in_pages(bot: Program, watcher: Program) -> None:
 
 
 async def test_no_answer_names_more_than_the_console_does(watcher: Program, db: asyncpg.Connection, run: int, dead: int) -> None:
-    for path in ("/runs", f"/runs/{run}", "/queues", "/dead", f"/dead/{dead}", "/workers", "/actions"):
+    for path in ("/runs", f"/runs/{run}", "/queues", "/dead", f"/dead/batches/{dead}", "/workers", "/actions"):
         told = (await watcher.get(path)).text
         assert "@" not in told, path
