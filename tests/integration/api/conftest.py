@@ -1,8 +1,6 @@
 """The API as the console serves it, over a real PostgreSQL and Valkey, and programs with tokens."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 import httpx
@@ -10,28 +8,9 @@ import pytest
 from starlette.applications import Starlette
 
 from jobs.store import tokens
-from jobs.store.steering import Order
 from jobs.store.tokens import TokenRole
+from tests.integration.api.program import ORDER, Program
 from tests.integration.console.browser import ORIGIN, serving, settings
-
-ORDER = Order(actor="the test", via="cli", reason="to be tested")
-
-
-@dataclass(kw_only=True)
-class Program:
-    """A program with a token, or without."""
-
-    http: httpx.AsyncClient
-    token: str | None = None
-
-    async def get(self, path: str, **options: Any) -> httpx.Response:
-        return await self.http.get(f"/api/v1{path}", headers=self.headers(), **options)
-
-    async def post(self, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        return await self.http.post(f"/api/v1{path}", headers=self.headers(), json={"reason": "on call"} | (body or {}), **options)
-
-    def headers(self) -> dict[str, str]:
-        return {"authorization": f"Bearer {self.token}"} if self.token else {}
 
 
 @pytest.fixture
@@ -62,14 +41,3 @@ async def bot(http: httpx.AsyncClient, db: asyncpg.Connection) -> Program:
 async def watcher(http: httpx.AsyncClient, db: asyncpg.Connection) -> Program:
     """A program that may look."""
     return Program(http=http, token=await tokens.add(db, ORDER, "watcher", TokenRole.VIEWER))
-
-
-def problem(response: httpx.Response) -> tuple[int, str]:
-    """Return status and name of a problem that is one (RFC 9457), and that says what it is."""
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["cache-control"] == "no-store"
-    told = response.json()
-    assert told["status"] == response.status_code
-    assert told["title"]
-    assert told["detail"]
-    return response.status_code, told["name"]

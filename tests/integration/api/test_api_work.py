@@ -6,7 +6,7 @@ import pytest
 from jobs.store import workers
 from jobs.store.batches import Stage
 from tests.builders import Organization, a_member, an_organization
-from tests.integration.api.conftest import Program, problem
+from tests.integration.api.program import Program, problem
 from tests.integration.switch_parts import a_worker, require, work
 
 
