@@ -116,7 +116,9 @@ def _count(trust: Trust, entry: Entry, report: Report) -> None:
     """Hold an entry against its worker's code, and add it to the sums of its run."""
     if entry.effect != "enforced":
         return
-    if entry.key_id is not None and trust.ring is not None:
+    if trust.ring is not None:
+        if entry.key_id is None:
+            raise _entry_found(entry, Kind.INSERTED, "no worker vouches for it")
         key = trust.ring.find(entry.key_id, Purpose.AUDIT)
         if key is None:
             raise _entry_found(entry, Kind.UNKNOWN_KEY, f"a worker vouched for it with key {entry.key_id}, which is not in the ring")

@@ -182,10 +182,11 @@ async def test_the_last_checkpoints_gone_with_what_they_saw_are_missed_by_whoeve
     assert finding.kind is Kind.NO_CHECKPOINT
 
 
-async def test_an_entry_that_no_worker_wrote_is_found_though_it_was_sealed(world: World, run: int) -> None:
+@pytest.mark.parametrize("vouched", ["key_id, mac", "NULL, NULL"], ids=["with another one's code", "without a code"])
+async def test_an_entry_that_no_worker_wrote_is_found_though_it_was_sealed(world: World, run: int, vouched: str) -> None:
     await world.db.execute(
         "INSERT INTO portcullis.audit_entry (run_id, effect, batch_id, facts, key_id, mac)"
-        " SELECT run_id, effect, batch_id, facts, key_id, mac FROM portcullis.audit_entry WHERE effect = 'enforced'"
+        f" SELECT run_id, effect, batch_id, facts, {vouched} FROM portcullis.audit_entry WHERE effect = 'enforced'"
     )
     await sealed(world)
     finding = (await verify(world.db, TRUST)).finding
