@@ -1,5 +1,6 @@
 """The Procfile's processes under honcho: ready by themselves, and gone in order when asked to end."""
 
+import asyncio
 import base64
 import json
 import re
@@ -9,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from workers.demo.patience import until_ready
+from workers.demo.patience import READY_SECONDS, until_ready
 from workers.demo.processes import PROCFILE, procfile, release
 
 
@@ -33,15 +34,27 @@ def events(log: Path, process: str) -> Iterator[str]:
             yield json.loads(found[0])["event"]
 
 
+STARTED = {"console": "console_started", "metrics": "metrics_serving", "auditor": "auditor_started"}
+"""What a process says when it is up. Workers and conductors announce themselves in PostgreSQL."""
+
+
+async def until_all_are_up(log: Path) -> None:
+    async with asyncio.timeout(READY_SECONDS):
+        while not all(event in events(log, process) for process, event in STARTED.items()):  # noqa: ASYNC110 -- a log is looked at
+            await asyncio.sleep(0.1)
+
+
 async def test_all_processes_come_up_and_drain_when_they_are_asked_to_end(
     database_url: str, db: asyncpg.Connection, environment: dict[str, str], tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     with procfile({**environment, "DATABASE_URL": database_url}, log) as processes:
         await until_ready(db, processes)
+        await until_all_are_up(log)
     assert "worker_stopped" in events(log, "enforcer")
     assert "worker_stopped" in events(log, "mailer")
     assert "console_stopped" in events(log, "console")
+    assert "auditor_stopped" in events(log, "auditor")
     assert "metrics_stopped" in events(log, "metrics")
     assert "Killing" not in log.read_text()
     assert await db.fetchval("SELECT count(*) FROM portcullis.worker") == 0
