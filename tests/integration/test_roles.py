@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -196,6 +197,26 @@ async def test_roles_come_to_an_installation_that_had_none(
     doctor = await cli("doctor", "--json")
     (said,) = [finding for finding in doctor.document["findings"] if finding["subject"] == "roles"]
     assert "SECURITY DEFINER" in said["to_do"]
+
+
+async def test_an_administrator_who_is_no_superuser_makes_them_too(main_app_database_url: str) -> None:
+    superuser = await asyncpg.connect(main_app_database_url)
+    name = f"administrator_{main_app_database_url.rpartition('/')[2]}"
+    await superuser.execute(f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'x'")
+    try:
+        await superuser.execute("DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO " + name + "', current_database()); END $$")
+        there = await superuser.fetch("SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)", [role.sql_name for role in Role])
+        for (role,) in there:  # for another database on this server, made by somebody else
+            await superuser.execute(f"GRANT {role} TO {name} WITH ADMIN OPTION")
+        parts = urlsplit(main_app_database_url)
+        url = urlunsplit(parts._replace(netloc=f"{name}:x@{parts.netloc.rpartition('@')[2]}"))
+        for _ in range(2):
+            await asyncio.to_thread(migrate, url, member_id_type="bigint", organization_id_type="bigint", with_roles=True)
+        assert await granted.find_faults(superuser) == []
+        assert len(await granted.find_left(superuser)) == 3
+    finally:
+        await superuser.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}")
+        await superuser.close()
 
 
 def test_every_function_of_the_contract_is_named_once() -> None:

@@ -197,6 +197,16 @@ async def test_a_second_factor_goes_and_what_was_done_to_it_stays_without_a_name
     assert rows[0]["subject"] == rows[1]["subject"] is not None
 
 
+@pytest.mark.parametrize("id_type", ["integer", "uuid", "text"], indirect=True)
+async def test_whatever_ids_are_made_of(world: World, organization: Organization) -> None:
+    gone = organization.members[0]
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    await leave(world, gone)
+    assert (await erase(world, gone))["ledger_rows"] == 1
+    assert await world.db.fetchval("SELECT count(*) FROM portcullis.batch WHERE low = $1 OR high = $1", gone.id) == 0
+
+
 async def test_twice_nothing_more_is_found(world: World, organization: Organization) -> None:
     run = await world.require(organization)
     await world.run_to_end(run)

@@ -35,6 +35,7 @@ CREATE TABLE portcullis.audit_entry (
 
 ALTER TABLE portcullis.audit_entry ALTER COLUMN records SET STORAGE EXTERNAL;  -- random bytes: compressing them costs time and gains nothing
 CREATE INDEX audit_entry_of_run ON portcullis.audit_entry (run_id, entry_id);
+CREATE INDEX audit_entry_turns ON portcullis.audit_entry (run_id) WHERE effect IN ('required', 'stopped', 'lifted');  -- a few of each run
 
 -- The chain: each entry's keyed digest covers the one before. Written by whoever holds the keys, a moment after the entry.
 CREATE TABLE portcullis.audit_seal (
