@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nemesis import failpoints, torment
+from tests.faults.nemesis import ELSEWHERE, failpoints, torment
 from tests.faults.weather import FAULTS
 from workers.demo.embedded import private_directory
 
@@ -30,6 +30,11 @@ async def test_everything_breaks_and_the_invariants_hold(folder: Path) -> None:
     assert outcome.violations == [], "\n".join([str(outcome), *outcome.told])
     assert outcome.unreached == [], str(outcome)
     assert set(outcome.faults) == {fault.says for fault in FAULTS if not fault.only_long}
+
+
+def test_a_failpoint_that_the_nemesis_leaves_out_is_armed_by_a_test_of_its_own() -> None:
+    for name, test in ELSEWHERE.items():
+        assert f'"{name}").touch()' in Path(test).read_text()
 
 
 def test_there_is_a_failpoint_around_each_commit_send_and_smtp_stage() -> None:
