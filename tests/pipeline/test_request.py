@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from jobs.stages.trigger import Request, trigger
 from tests.builders import Organization, an_organization
@@ -68,11 +70,13 @@ async def test_a_request_out_of_its_time_does_nothing(world: World, organization
     ids=["unknown organization", "no member", "malformed organization", "malformed admin"],
 )
 async def test_what_can_not_be_done_is_said_and_not_tried_again(
-    world: World, organization: Organization, wrong: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    world: World, organization: Organization, wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await trigger(world.resources, a_request(organization, **wrong)) is None
+    monkeypatch.setattr("jobs.stages.trigger.log", structlog.get_logger())  # one that no earlier test has bound to its own output
+    with capture_logs() as told:
+        assert await trigger(world.resources, a_request(organization, **wrong)) is None
     assert await runs(world) == []
-    assert "request_refused" in capsys.readouterr().out
+    assert [one["event"] for one in told] == ["request_refused"]
 
 
 async def test_refused_for_an_admin_without_a_factor_it_stays_refused_after_they_have_enrolled(world: World) -> None:
