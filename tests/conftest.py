@@ -5,6 +5,7 @@ name yours: then databases are created on that server and dropped again, and one
 A database is a copy of a template that is migrated once, which takes some 20 ms.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import asyncpg
 import psycopg
 import pytest
 import redis
+import structlog
 from psycopg import sql
 
 from workers.demo.main_app import IdType, main_app_sql
@@ -22,6 +24,17 @@ from workers.demo.servers import Servers, servers_from_environment_or_embedded
 
 UNDER_ROLES = os.environ.get("PORTCULLIS_TEST_ROLES") == "1"
 """Whether Portcullis is installed with roles, and what tests step through acts as them; some tests always do."""
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """Take back how a verb of the command line has logs written: it ran in the test's own process, to an output that is closed now."""
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @dataclass(kw_only=True)
