@@ -71,7 +71,7 @@ format: .venv ## let ruff format, and fix what it can
 
 .PHONY: lock
 lock: .venv ## write requirements.lock again from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 .PHONY: audit
 audit: .venv ## look every pinned package up in the list of known vulnerabilities
