@@ -12,7 +12,21 @@ import asyncpg
 import pyotp
 
 from jobs.keys import KeyRing
-from jobs.second_factor import Account, Begun, Confirmed, FirstFactor, FirstMethod, begin, confirm
+from jobs.second_factor import (
+    Accepted,
+    Account,
+    Begun,
+    Confirmed,
+    FirstFactor,
+    FirstMethod,
+    Origin,
+    Recovered,
+    Refused,
+    begin,
+    confirm,
+    recover,
+    verify,
+)
 
 NOW = datetime(2026, 3, 2, 10, 0, 10, tzinfo=UTC)
 """Ten seconds into a step."""
@@ -95,3 +109,38 @@ async def at_once(
 
         done = await asyncio.gather(*(one(connection, mine) for connection, mine in zip(people, share, strict=True)))
     return [answer for answers in done for answer in answers]
+
+
+WHERE = Origin(address="192.0.2.7", device="Firefox on Linux")
+
+COUNTED_BY_PORTCULLIS = """
+    CREATE OR REPLACE VIEW directory.member AS
+    SELECT membership.organization_id, membership.user_id, account.email, account.email_verified_at IS NOT NULL AS email_verified,
+           account.display_name, account.locale, account.time_zone, membership.kind, account.password_hash IS NOT NULL AS has_password,
+           (SELECT true FROM app.identities i WHERE i.user_id = membership.user_id LIMIT 1) IS NOT NULL AS has_sso,
+           (SELECT true FROM app.second_factors f WHERE f.user_id = membership.user_id AND f.confirmed_at IS NOT NULL LIMIT 1) IS NOT NULL
+               OR portcullis.has_second_factor(membership.user_id) AS has_second_factor,
+           account.deactivated_at IS NULL AS is_active
+    FROM app.memberships AS membership
+    LEFT JOIN app.users AS account ON account.user_id = membership.user_id
+"""
+"""The reference app's view, where a factor of Portcullis counts beside the app's own: both may exist."""
+
+
+async def check(db: asyncpg.Connection, phone: Phone, code: str | None = None, at: datetime = NOW) -> Accepted | Refused:
+    return await verify(db, KEYS, shown(phone.user_id), phone.code(at) if code is None else code, at=at)
+
+
+async def use(db: asyncpg.Connection, phone: Phone, code: str, **how: Any) -> Recovered | Refused:
+    how = {"end_other_sessions": no_sessions, "at": NOW, **how}
+    return await recover(db, KEYS, shown(phone.user_id, how.pop("method", FirstMethod.PASSWORD)), code, **how)
+
+
+async def effects(db: asyncpg.Connection, user: Any) -> list[str]:
+    rows = await db.fetch("SELECT effect FROM portcullis.factor_audit WHERE user_id = $1 ORDER BY audit_id", user)
+    return [row["effect"] for row in rows]
+
+
+async def letters(db: asyncpg.Connection, user: Any) -> list[str]:
+    rows = await db.fetch("SELECT letter FROM portcullis.factor_letter WHERE user_id = $1 ORDER BY letter_id", user)
+    return [row["letter"] for row in rows]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -14,7 +15,8 @@ from jobs.resources import Resources
 from jobs.stages.enforce import enforce
 from jobs.stages.finish import close_run
 from jobs.stages.plan import plan
-from jobs.store.batches import Stage
+from jobs.store import batches as store_batches
+from jobs.store.batches import Claim, Stage
 from jobs.store.database import open_pool
 
 STAGES: dict[Stage, Work] = {Stage.PLAN: plan, Stage.ENFORCE: enforce, Stage.SETTLE: close_run, Stage.FINISH: close_run}
@@ -131,3 +133,43 @@ async def a_session(
 
 async def live_sessions(db: asyncpg.Connection) -> set[int]:
     return {row["session_id"] for row in await db.fetch("SELECT session_id FROM app.sessions WHERE ended_at IS NULL")}
+
+
+async def policy(db: asyncpg.Connection, organization_id: Any) -> tuple[bool, int] | None:
+    row = await db.fetchrow("SELECT required, epoch FROM portcullis.policy WHERE organization_id = $1", organization_id)
+    return None if row is None else (row["required"], row["epoch"])
+
+
+async def run(db: asyncpg.Connection, run_id: int) -> asyncpg.Record:
+    return await db.fetchrow("SELECT * FROM portcullis.run WHERE run_id = $1", run_id)
+
+
+async def live_runs(db: asyncpg.Connection) -> list[int]:
+    return [row["run_id"] for row in await db.fetch("SELECT run_id FROM portcullis.run WHERE state = 'running' ORDER BY run_id")]
+
+
+async def nothing_happened(db: asyncpg.Connection) -> bool:
+    counts = await db.fetchrow(
+        "SELECT (SELECT count(*) FROM portcullis.policy), (SELECT count(*) FROM portcullis.run), (SELECT count(*) FROM portcullis.batch)"
+    )
+    return tuple(counts) == (0, 0, 0)
+
+
+async def claim_one(db: asyncpg.Connection, run_id: int, stage: Stage) -> Claim:
+    """Claim the first open batch of a stage, as a worker would."""
+    row = await db.fetchrow(
+        "SELECT batch_id, token FROM portcullis.batch WHERE run_id = $1 AND stage = $2 AND state = 'open' ORDER BY batch_id LIMIT 1",
+        run_id,
+        stage,
+    )
+    claimed = await store_batches.claim(
+        db,
+        run_id=run_id,
+        batch_id=row["batch_id"],
+        token=row["token"],
+        stages=(stage,),
+        lease=timedelta(minutes=1),
+        holder="test",
+    )
+    assert claimed is not None
+    return claimed

@@ -18,8 +18,7 @@ from jobs.store import steering
 from jobs.store.database import Pool, open_pool
 from jobs.store.steering import Order, PauseScope
 from tests.builders import Organization, a_member, an_organization
-from tests.integration.second_factor_parts import KEYS, NOW, Phone, begun, enrolled, no_sessions, shown
-from tests.integration.test_second_factor import COUNTED_BY_PORTCULLIS
+from tests.integration.second_factor_parts import COUNTED_BY_PORTCULLIS, KEYS, NOW, Phone, begun, enrolled, no_sessions, shown
 from tests.mailer_parts import until
 from tests.pipeline.world import a_mailroom
 from tests.relay import Act, Relay, Rule, Stage

@@ -28,9 +28,19 @@ from jobs.second_factor import (
 )
 from jobs.second_factor.rules import FREE_FAILURES
 from tests.builders import a_member, an_organization
-from tests.integration.second_factor_parts import KEYS, NOW, STEP, Phone, at_once, begun, enrolled, no_sessions, shown
+from tests.integration.second_factor_parts import (
+    COUNTED_BY_PORTCULLIS,
+    KEYS,
+    NOW,
+    STEP,
+    Phone,
+    at_once,
+    begun,
+    enrolled,
+    no_sessions,
+    shown,
+)
 from tests.integration.switch_parts import require
-from tests.integration.test_second_factor import COUNTED_BY_PORTCULLIS
 
 
 @pytest.fixture

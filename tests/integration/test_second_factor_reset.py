@@ -26,9 +26,8 @@ from jobs.second_factor import (
     verify,
 )
 from tests.builders import Organization, a_member, a_session, an_organization
-from tests.integration.second_factor_parts import ACCOUNT, KEYS, NOW, Phone, enrolled, no_sessions, shown
+from tests.integration.second_factor_parts import ACCOUNT, COUNTED_BY_PORTCULLIS, KEYS, NOW, Phone, enrolled, no_sessions, shown
 from tests.integration.switch_parts import EVERY_ID_TYPE, require
-from tests.integration.test_second_factor import COUNTED_BY_PORTCULLIS
 
 
 @pytest.fixture
