@@ -90,8 +90,12 @@ async def _do(resources: Resources, claim: Claim, work: Work) -> str:
         # Not weather: a batch that is always too slow would otherwise be tried for ever.
         await _try_again(resources, claim, slowness, is_attempt=True)
     except WEATHER as weather:
-        ending = "weather"
-        await _try_again(resources, claim, weather, is_attempt=False)
+        # asyncpg says the same to a lost connection and to a statement that is called wrongly; it has a hint for the latter only.
+        is_ours = isinstance(weather, asyncpg.InterfaceError) and weather.hint is not None
+        ending = "failed" if is_ours else "weather"
+        if is_ours:
+            log.exception("batch_failed")
+        await _try_again(resources, claim, weather, is_attempt=is_ours)
     except Exception as fault:
         ending = "failed"
         log.exception("batch_failed")

@@ -5,9 +5,12 @@ import asyncio
 import asyncpg
 import pytest
 
+from jobs.claiming import run_claimed
 from jobs.errors import Obsolete
+from jobs.resources import Resources
 from jobs.stages.enforce import enforce
 from jobs.store import batches
+from jobs.store.batches import Claim, Stage
 from tests.builders import Organization, a_member, a_session, an_organization
 from tests.pipeline.world import Hint, World
 
@@ -163,6 +166,27 @@ async def test_weather_is_nobodys_attempt(world: World, organization: Organizati
         await working
     (batch,) = await world.batches(run, "enforce")
     assert (batch["state"], batch["attempts"], batch["leased_until"]) == ("open", 0, None)
+    assert (await world.run_to_end(run))["sessions_ended"] == 3
+
+
+@pytest.mark.parametrize(("what", "attempts"), [("a statement called wrongly", 1), ("a lost connection", 0)])
+async def test_what_is_our_fault_is_an_attempt_though_it_has_the_name_of_weather(
+    world: World, organization: Organization, what: str, attempts: int
+) -> None:
+    run, hint = await planned(world, organization)
+
+    async def work(_: Resources, claim: Claim) -> None:
+        async with world.another() as connection:
+            if what == "a lost connection":
+                await connection.close()
+            with pytest.raises(asyncpg.InterfaceError) as raised:
+                await connection.fetch("SELECT $1::bigint", claim.batch_id, claim.run_id)
+        raise raised.value
+
+    await run_claimed(world.resources, work, stages=(Stage.ENFORCE,), run_id=run, batch_id=hint.batch, token=hint.token)
+    (batch,) = await world.batches(run, "enforce")
+    assert (batch["state"], batch["attempts"], batch["leased_until"]) == ("open", attempts, None)
+    assert batch["error"].startswith("InterfaceError: ")
     assert (await world.run_to_end(run))["sessions_ended"] == 3
 
 
