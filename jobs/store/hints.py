@@ -85,5 +85,5 @@ async def close_runs(db: Database) -> list[int]:
 
 
 async def forget(db: Database) -> None:
-    """Forget old requests and workers that fell silent."""
+    """Forget what is over long since: requests, silent workers and processes, addresses that are suppressed no more."""
     await db.execute(FORGET)

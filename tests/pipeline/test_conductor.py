@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from jobs.stages import plan
+from jobs.store import counts, workers
 from jobs.store import hints as hint_store
-from jobs.store import workers
 from jobs.store.batches import MAX_ATTEMPTS
 from tests.builders import Organization, an_organization
 from tests.pipeline.world import Hint, Hints, World
@@ -206,17 +207,20 @@ async def test_a_run_that_is_over_is_looked_at_no_more(world: World) -> None:
     assert await world.db.fetchval("SELECT has_open_batches FROM portcullis.run WHERE run_id = $1", run) is False
 
 
-async def test_it_forgets_requests_after_a_week_and_workers_after_an_hour(world: World) -> None:
+async def test_it_forgets_requests_after_a_week_workers_after_an_hour_and_processes_after_a_day(world: World) -> None:
     await world.db.execute(
         "INSERT INTO portcullis.request (request_id, consumed_at)"
         " VALUES (gen_random_uuid(), now() - interval '8 days'), (gen_random_uuid(), now())"
     )
     for name in ("old", "new"):
         await workers.announce(world.pool, name, "enforce", 1, "1")
+        await counts.add(world.pool, process=name, kind="enforcer", version="1", telling=uuid4(), lag_seconds=0, rises=[])
     await world.db.execute("UPDATE portcullis.worker SET seen_at = now() - interval '2 hours' WHERE worker = 'old'")
+    await world.db.execute("UPDATE portcullis.process SET seen_at = now() - interval '25 hours' WHERE process = 'old'")
     await world.look()
     assert await world.db.fetchval("SELECT count(*) FROM portcullis.request") == 1
-    assert await world.db.fetchval("SELECT worker FROM portcullis.worker") == "new"
+    assert [row[0] for row in await world.db.fetch("SELECT worker FROM portcullis.worker")] == ["new"]
+    assert [row[0] for row in await world.db.fetch("SELECT process FROM portcullis.process")] == ["new"]
 
 
 async def test_it_looks_at_once_when_it_is_told_and_ends_when_it_is_told_to(world: World) -> None:
