@@ -239,6 +239,9 @@ async def test_a_paused_run_that_is_cancelled_is_settled(world: World, organizat
     assert world.relay.accepted == []
     await world.step()
     assert await steering.list_pauses(world.pool) == [], "a pause of what is over and settled holds nobody up"
+    [ended, *_] = await steering.list_actions(world.pool, run_id=run)
+    assert (ended.actor, ended.via, ended.verb, ended.scope, ended.subject) == ("conductor", "worker", "resume", "run", str(run))
+    assert ended.organization_id == organization.id
 
 
 async def test_a_lift_while_letters_are_paused_tells_people_when_they_go_on(world: World, organization: Organization) -> None:
