@@ -144,6 +144,18 @@ async def test_letters_behind_the_barrier_and_what_is_paused_are_not_ready(
     await world.run_to_end(run)
 
 
+async def test_a_finish_behind_a_settlement_is_not_ready(exporter: Exporter, world: World, organization: Organization) -> None:
+    run = await world.require(organization)
+    await world.step_until(lambda: world.has_none(run, "plan", "enforce", "notice"), "plan_run", "enforce_batch", "notify_batch")
+    series = 'portcullis_queue_batches{queue="enforce",state="ready"}'
+    assert (await exporter.scrape())[series] == 1
+    await world.db.execute("INSERT INTO portcullis.batch (run_id, stage, state, done_at) VALUES ($1, 'settle', 'dead', now())", run)
+    assert (await exporter.scrape())[series] == 0
+    assert [hint for hint in await world.look() if hint.actor == "finish_run"] == []
+    await world.db.execute("DELETE FROM portcullis.batch WHERE run_id = $1 AND stage = 'settle'", run)
+    await world.run_to_end(run)
+
+
 async def test_time_is_told_since_something_moved_not_since_it_fell_due(
     exporter: Exporter, world: World, organization: Organization
 ) -> None:

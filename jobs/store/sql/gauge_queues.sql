@@ -1,8 +1,8 @@
 -- Both queues in numbers, for metrics: what waits for a worker, for how long, and how long ago anything moved.
 --
--- `ready`: due, held by nobody, paused by nobody, behind no barrier; a settlement can't be paused. `stalled_seconds`: for how long something has been ready while nothing
--- of the queue was finished and no letter left; `run_stalled_seconds`: the same of the worst single run. `unhinted_seconds`: how long the
--- first batch of a run has been ready without a hint: how far the conductor is behind.
+-- `ready`: due, held by nobody, paused by nobody, behind no barrier; a settlement can't be paused. `stalled_seconds`: for how long
+-- something has been ready while nothing of the queue was finished and no letter left; `run_stalled_seconds`: the same of the worst single
+-- run. `unhinted_seconds`: how long the first batch of a run has been ready without a hint: how far the conductor is behind.
 WITH parts AS MATERIALIZED (
     SELECT q.queue, b.ready, b.waiting, b.held, b.paused, b.lost, b.hinted, b.ready_since, b.head_since,
            CASE WHEN b.ready > 0 THEN (
@@ -17,7 +17,7 @@ WITH parts AS MATERIALIZED (
                EXISTS (SELECT FROM portcullis.batch e WHERE e.run_id = r.run_id AND e.queue = 'enforce' AND e.stage = 'settle'
                        AND e.state = 'open') AS is_settling,
                EXISTS (SELECT FROM portcullis.batch e WHERE e.run_id = r.run_id AND e.state IN ('open', 'dead')
-                       AND e.stage IN ('plan', 'enforce', 'notice')) AS is_unfinished
+                       AND e.stage IN ('plan', 'enforce', 'notice', 'settle')) AS is_unfinished
     ) s
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE o.is_ready) AS ready,
