@@ -224,6 +224,15 @@ async def test_a_worker_that_is_told_to_drain(db: asyncpg.Connection) -> None:
     assert await verbs(db) == ["drain"]
 
 
+async def test_an_order_to_drain_counts_by_the_queues_that_hear_of_it(db: asyncpg.Connection) -> None:
+    for queue in ("enforce", "notify"):
+        await workers.announce(db, f"host:7/{queue}", queue, 2, "1")
+    await db.execute("UPDATE portcullis.worker SET seen_at = now() - interval '31 seconds' WHERE queue = 'enforce'")
+    assert await steering.drain_worker(db, ORDER, "host:7")
+    assert not await steering.drain_worker(db, ORDER, "host:7")
+    assert await verbs(db) == ["drain"]
+
+
 async def test_an_order_to_end_is_not_for_the_next_process_of_that_name(db: asyncpg.Connection) -> None:
     old = Station(host="host", pid=7, started_at=datetime(2026, 1, 1, tzinfo=UTC))
     new = Station(host="host", pid=7, started_at=datetime(2026, 1, 2, tzinfo=UTC))

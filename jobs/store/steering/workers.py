@@ -54,10 +54,10 @@ async def drain_worker(db: Database, order: Order, worker: str) -> bool:
         rows = await connection.fetch(ORDER_DRAIN, worker, order.actor.strip())
         if not rows:
             raise Unknown("unknown_worker", f"There is no worker {worker}", "`portcullis workers` lists them; it may have ended.")
-        if all(row["is_silent"] for row in rows):
+        if not (hearing := [row for row in rows if not row["is_silent"]]):
             to_do = "It is gone or cut off: what it holds is given to others when its lease runs out. `portcullis workers` shows it."
             raise Stale("silent", f"Worker {worker} has said nothing for 30 seconds and would not hear", to_do)
-        if not any(row["is_new"] for row in rows):
+        if not any(row["is_new"] for row in hearing):
             return False
         await note(connection, order, "drain", scope="worker", subject=worker)
         return True
