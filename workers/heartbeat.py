@@ -59,8 +59,12 @@ class Heartbeat:
     async def run(self) -> None:
         """Say it again and again until cancelled, and at once when the process begins to end."""
         while True:
-            with suppress(*WEATHER):
+            try:
                 await self.beat()
+            except WEATHER as weather:
+                log.warning("heartbeat_missed", error=type(weather).__name__)
+            except Exception:
+                log.exception("heartbeat_failed")  # a worker that is not listed still works
             await self._wait()
 
     async def withdraw(self) -> None:
