@@ -35,17 +35,22 @@ PROCESSES = Group("Processes", sort_key=8)
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb: where it is, in which group of the help, and what it does in one line. `under`: the word that it follows."""
+    """One verb: its place in `workers.cli`, in which group of the help, and what it does in one line. `under`: the word that it follows."""
 
-    path: str
+    place: str
     group: Group
     summary: str
     under: str = ""
 
     @property
+    def path(self) -> str:
+        """Where its function is."""
+        return f"workers.cli.{self.place}"
+
+    @property
     def own_name(self) -> str:
         """Its own word."""
-        return self.path.rpartition(":")[2].rstrip("_").replace("_", "-")
+        return self.place.rpartition(":")[2].rstrip("_").replace("_", "-")
 
     @property
     def name(self) -> str:
@@ -54,115 +59,86 @@ class Verb:
 
 
 VERBS = (
-    Verb("workers.cli.install:migrate", INSTALL, "Install or upgrade the schema `portcullis`."),
-    Verb("workers.cli.doctor.verb:doctor", INSTALL, "Look at everything that Portcullis stands on, and say what to do about it."),
-    Verb("workers.cli.switch:preview", SWITCH, "See who would be affected, without changing anything."),
-    Verb("workers.cli.switch:enforce", SWITCH, "Switch on: make the second factor mandatory for an organization."),
-    Verb("workers.cli.switch:lift", SWITCH, "Switch off: no longer ask for a second factor."),
-    Verb("workers.cli.runs:status", RUNS, "Show one run: verdicts, sessions, letters, and what needs a human."),
-    Verb("workers.cli.watching:watch", RUNS, "Watch a run until it is over: sessions and letters, rate, time left."),
-    Verb("workers.cli.runs:runs", RUNS, "List runs, newest first."),
-    Verb("workers.cli.runs:cancel", RUNS, "Stop a run, while the requirement, and so the gate, stands."),
+    Verb("install:migrate", INSTALL, "Install or upgrade the schema `portcullis`."),
+    Verb("doctor.verb:doctor", INSTALL, "Look at everything that Portcullis stands on, and say what to do about it."),
+    Verb("switch:preview", SWITCH, "See who would be affected, without changing anything."),
+    Verb("switch:enforce", SWITCH, "Switch on: make the second factor mandatory for an organization."),
+    Verb("switch:lift", SWITCH, "Switch off: no longer ask for a second factor."),
+    Verb("runs:status", RUNS, "Show one run: verdicts, sessions, letters, and what needs a human."),
+    Verb("watching:watch", RUNS, "Watch a run until it is over: sessions and letters, rate, time left."),
+    Verb("runs:runs", RUNS, "List runs, newest first."),
+    Verb("runs:cancel", RUNS, "Stop a run, while the requirement, and so the gate, stands."),
+    Verb("queues:queues", QUEUES, "Show both queues: what is due, how old the oldest is, and who serves them."),
+    Verb("dead:replay", QUEUES, "Try dead batches again, from the first attempt on."),
+    Verb("dead:list_", QUEUES, "List batches that were put aside for a human, each with its reason.", under="dead"),
     Verb(
-        "workers.cli.queues:queues",
-        QUEUES,
-        "Show both queues: what is due, how old the oldest is, and who serves them.",
-    ),
-    Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on."),
-    Verb("workers.cli.dead:list_", QUEUES, "List batches that were put aside for a human, each with its reason.", under="dead"),
-    Verb(
-        "workers.cli.dead:show",
+        "dead:show",
         QUEUES,
         "Show one dead batch whole: its range, its letters by state, its last words, how many died alike.",
         under="dead",
     ),
-    Verb("workers.cli.dead:replay", QUEUES, "Try dead batches again, from the first attempt on.", under="dead"),
+    Verb("dead:replay", QUEUES, "Try dead batches again, from the first attempt on.", under="dead"),
     Verb(
-        "workers.cli.dead:discard",
+        "dead:discard",
         QUEUES,
         "Give up the letters of dead batches: they are cancelled, counted, and named in the admin's report.",
         under="dead",
     ),
-    Verb("workers.cli.pausing:pause", QUEUES, "Stop a run, an organization, all letters or everything, until somebody resumes it."),
-    Verb("workers.cli.pausing:resume", QUEUES, "Let what was paused go on."),
-    Verb("workers.cli.pausing:pauses", QUEUES, "List what is paused, by whom, since when and why."),
-    Verb("workers.cli.limits:list_", QUEUES, "List the sending limits that people set.", under="limits"),
-    Verb("workers.cli.limits:set_", QUEUES, "Set a sending limit; mailers obey it within seconds.", under="limits"),
-    Verb("workers.cli.limits:clear", QUEUES, "Let the configured limit hold again.", under="limits"),
+    Verb("pausing:pause", QUEUES, "Stop a run, an organization, all letters or everything, until somebody resumes it."),
+    Verb("pausing:resume", QUEUES, "Let what was paused go on."),
+    Verb("pausing:pauses", QUEUES, "List what is paused, by whom, since when and why."),
+    Verb("limits:list_", QUEUES, "List the sending limits that people set.", under="limits"),
+    Verb("limits:set_", QUEUES, "Set a sending limit; mailers obey it within seconds.", under="limits"),
+    Verb("limits:clear", QUEUES, "Let the configured limit hold again.", under="limits"),
+    Verb("breakers:list_", QUEUES, "List breakers that are open or were, open ones first, each with its cause.", under="breakers"),
+    Verb("breakers:close", QUEUES, "Close a breaker, because its cause is mended, or hold it closed for a while.", under="breakers"),
     Verb(
-        "workers.cli.breakers:list_", QUEUES, "List breakers that are open or were, open ones first, each with its cause.", under="breakers"
-    ),
-    Verb(
-        "workers.cli.breakers:close",
-        QUEUES,
-        "Close a breaker, because its cause is mended, or hold it closed for a while.",
-        under="breakers",
-    ),
-    Verb(
-        "workers.cli.workers:list_",
+        "workers:list_",
         QUEUES,
         "List worker processes: version, what each holds, how late its event loop is, when it was last heard of.",
         under="workers",
     ),
+    Verb("workers:drain", QUEUES, "Tell a worker process to finish what it holds, give back the rest, and end.", under="workers"),
+    Verb("actions:actions", QUEUES, "List who did what and why, latest first."),
+    Verb("letters:preview", LETTERS, "Write a page with every letter in every language.", under="letters"),
     Verb(
-        "workers.cli.workers:drain", QUEUES, "Tell a worker process to finish what it holds, give back the rest, and end.", under="workers"
-    ),
-    Verb("workers.cli.actions:actions", QUEUES, "List who did what and why, latest first."),
-    Verb("workers.cli.letters:preview", LETTERS, "Write a page with every letter in every language.", under="letters"),
-    Verb(
-        "workers.cli.letters:send_test",
+        "letters:send_test",
         LETTERS,
         "Send one sample letter through the configured relay, and say what the relay answered.",
         under="letters",
     ),
     Verb(
-        "workers.cli.bounces:read",
+        "bounces:read",
         LETTERS,
         "Take mail that came back: letters that did not arrive are refused after all, their addresses suppressed.",
         under="bounces",
     ),
     Verb(
-        "workers.cli.suppressions:list_",
+        "suppressions:list_",
         LETTERS,
         "List addresses that are not written to, the latest first, each with its reason.",
         under="suppressions",
     ),
-    Verb("workers.cli.suppressions:add", LETTERS, "Write to an address no more, until it is removed from the list.", under="suppressions"),
-    Verb("workers.cli.suppressions:remove", LETTERS, "Write to an address again, from the next letter on.", under="suppressions"),
-    Verb(
-        "workers.cli.rotating:rotate",
-        INSTALL,
-        "Seal every second-factor secret under the ring's first key, so that older keys can leave the ring.",
-    ),
-    Verb("workers.cli.demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
-    Verb(
-        "workers.cli.operators:add", OPERATORS, "Let somebody sign in to the console, by an invitation that works once.", under="operators"
-    ),
-    Verb("workers.cli.operators:list_", OPERATORS, "List who may sign in to the console.", under="operators"),
-    Verb("workers.cli.operators:reset", OPERATORS, "Take password, second factor and sessions away, and invite anew.", under="operators"),
-    Verb("workers.cli.operators:remove", OPERATORS, "Let somebody sign in no longer; their sessions end.", under="operators"),
-    Verb(
-        "workers.cli.auditing:verify",
-        AUDIT,
-        "Verify the record of one run, or all of it: find the first entry that was touched.",
-        under="audit",
-    ),
-    Verb(
-        "workers.cli.auditing:key",
-        AUDIT,
-        "Print the public keys that verify checkpoints and certificates; the first one signs now.",
-        under="audit",
-    ),
-    Verb("workers.cli.erasing:erase", AUDIT, "Forget a person who has left: who it was, not what was done."),
-    Verb("workers.cli.auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
-    Verb("workers.cli.watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
-    Verb("workers.cli.processes:conductor", PROCESSES, "Run a conductor in the foreground."),
-    Verb("workers.cli.tokens:add", OPERATORS, "Make a token for a program that uses the API.", under="tokens"),
-    Verb("workers.cli.tokens:list_", OPERATORS, "List the API's tokens, without what they are.", under="tokens"),
-    Verb("workers.cli.tokens:revoke", OPERATORS, "Let a token be good no longer, from its next request on.", under="tokens"),
-    Verb("workers.cli.processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
-    Verb("workers.cli.measuring:metrics", PROCESSES, "Serve metrics, health and readiness of the whole system."),
-    Verb("workers.cli.measuring:health", PROCESSES, "Say by the exit code whether the processes of this host are well."),
+    Verb("suppressions:add", LETTERS, "Write to an address no more, until it is removed from the list.", under="suppressions"),
+    Verb("suppressions:remove", LETTERS, "Write to an address again, from the next letter on.", under="suppressions"),
+    Verb("rotating:rotate", INSTALL, "Seal every second-factor secret under the ring's first key, so that older keys can leave the ring."),
+    Verb("demonstration:demo", INSTALL, "See the whole story on real servers of its own, checked."),
+    Verb("operators:add", OPERATORS, "Let somebody sign in to the console, by an invitation that works once.", under="operators"),
+    Verb("operators:list_", OPERATORS, "List who may sign in to the console.", under="operators"),
+    Verb("operators:reset", OPERATORS, "Take password, second factor and sessions away, and invite anew.", under="operators"),
+    Verb("operators:remove", OPERATORS, "Let somebody sign in no longer; their sessions end.", under="operators"),
+    Verb("auditing:verify", AUDIT, "Verify the record of one run, or all of it: find the first entry that was touched.", under="audit"),
+    Verb("auditing:key", AUDIT, "Print the public keys that verify checkpoints and certificates; the first one signs now.", under="audit"),
+    Verb("erasing:erase", AUDIT, "Forget a person who has left: who it was, not what was done."),
+    Verb("auditing:prove", AUDIT, "Prove that a run is done: ask again, and print a signed certificate."),
+    Verb("watchman:auditor", PROCESSES, "Check the invariants every minute, reading only."),
+    Verb("processes:conductor", PROCESSES, "Run a conductor in the foreground."),
+    Verb("tokens:add", OPERATORS, "Make a token for a program that uses the API.", under="tokens"),
+    Verb("tokens:list_", OPERATORS, "List the API's tokens, without what they are.", under="tokens"),
+    Verb("tokens:revoke", OPERATORS, "Let a token be good no longer, from its next request on.", under="tokens"),
+    Verb("processes:console", PROCESSES, "Serve the console: every run and queue in a browser."),
+    Verb("measuring:metrics", PROCESSES, "Serve metrics, health and readiness of the whole system."),
+    Verb("measuring:health", PROCESSES, "Say by the exit code whether the processes of this host are well."),
 )
 
 FAMILIES = {
