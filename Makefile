@@ -56,6 +56,11 @@ interop: .venv ## our mailer against Postfix, OpenSMTPD, aiosmtpd, smtp-sink, a 
 	@$(BIN)/python -m tests.interop.tools
 	@PORTCULLIS_INTEROP=1 $(BIN)/pytest -q tests/interop $(ARGS)
 
+.PHONY: alerts-check
+alerts-check: .venv ## alerts before promtool: each fires when it should and not before; as root installs what is missing
+	@$(BIN)/python -m tests.promtool
+	@$(BIN)/pytest -q tests/pipeline/test_alerts.py tests/unit/test_metrics_files.py $(ARGS)
+
 .PHONY: check
 check: .venv ## format, lint, types, imports, and what the README says
 	@$(BIN)/ruff format --check

@@ -1,5 +1,6 @@
 """The README is true: its commands exist, its SQL runs, its settings are the settings, its links lead somewhere."""
 
+import importlib
 import itertools
 import re
 import shlex
@@ -66,8 +67,10 @@ async def test_the_sql_runs_as_written(db: asyncpg.Connection) -> None:
             await db.execute(statement)
 
 
-def test_the_directory_shown_is_the_one_that_is_tested() -> None:
-    assert (ROOT / "tests" / "django_app" / "directory.sql").read_text(encoding="utf-8").rstrip() in README
+def test_the_directory_for_django_that_it_links_to_is_the_one_that_is_tested() -> None:
+    [linked] = re.findall(r"\]\((\S+)\) for Django", README)
+    [installed] = importlib.import_module("tests.django_app.migrations.0002_directory").Migration.operations
+    assert installed.sql == [(ROOT / linked).read_text(encoding="utf-8")]
 
 
 def test_the_table_of_settings_is_the_settings() -> None:
