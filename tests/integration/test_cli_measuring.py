@@ -151,4 +151,6 @@ async def test_readiness_is_told_by_the_exit_code_too(cli: Cli, db: asyncpg.Conn
 async def test_a_probe_of_a_lost_database_ends_with_five(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", NOWHERE)
     assert (await cli("health")).code is ExitCode.UNREACHABLE
-    assert (await cli("health", "--ready")).code is ExitCode.REFUSED
+    told = await cli("health", "--ready", "--json")
+    assert (told.code, told.document["faults"][0]["name"]) == (ExitCode.REFUSED, "database_lost")
+    assert "database_not_measured" in told.err

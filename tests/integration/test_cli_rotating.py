@@ -41,6 +41,9 @@ async def test_a_key_that_was_taken_out_too_early_is_an_exit_code_and_a_way_out(
     refused = await cli("rotate")
     assert refused.code is ExitCode.REFUSED
     assert "no key of the ring opens" in refused.out
+    told = await cli("rotate", "--json")
+    assert (told.document["left"], told.document["unreadable"]) == (2, 2)
+    assert "secret_unreadable" in told.err
 
 
 async def test_a_requirement_from_a_date_on_waits_for_it(cli: Cli, db: asyncpg.Connection) -> None:

@@ -97,10 +97,12 @@ async def _unwell(process: str | None) -> list[dict[str, str]]:
 async def _unready() -> list[dict[str, str]]:
     from jobs.store.database import close_pool, open_pool  # noqa: PLC0415 -- as above
     from workers.broker.portcullis_broker import connect  # noqa: PLC0415 -- as above
+    from workers.logs import configure_logs  # noqa: PLC0415 -- as above
     from workers.metrics.readiness import causes  # noqa: PLC0415 -- as above
     from workers.metrics.standing import look  # noqa: PLC0415 -- as above
 
     settings = MetricsSettings.load()
+    configure_logs(settings.log_format)  # to standard error: standard output is for the answer
     pool = await open_pool(settings.database_url.get_secret_value(), size=1, least=0)
     try:
         with closing(connect(settings.redis_url.get_secret_value())) as client:

@@ -6,6 +6,7 @@ from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.options import AsJson
 from workers.cli.screen import note, tell, tell_json
+from workers.logs import configure_logs
 from workers.settings import KeySettings
 
 
@@ -20,6 +21,7 @@ async def rotate(*, as_json: AsJson = False) -> ExitCode:
     ```
     """
     keys = KeySettings.load().key_ring
+    configure_logs("console")  # to standard error: standard output is for the result
     progress = Progress(resealed=0, left=0, unreadable=0)
     async with connected() as db:
         async for progress in rotate_secrets(db, keys):
