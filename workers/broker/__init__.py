@@ -16,7 +16,7 @@ from workers.broker.drain import Drain
 from workers.broker.errors import MemoryFullError, QueueFullError, UnpublishableError
 from workers.broker.event_loop import EventLoop
 from workers.broker.orphan import WatchParent
-from workers.broker.portcullis_broker import PortcullisBroker, connect
+from workers.broker.portcullis_broker import NAMESPACE, PortcullisBroker, connect
 from workers.broker.prefetch import Prefetch
 from workers.broker.redis_queue import Depth
 from workers.broker.rejected import Quarantined, Reason, RejectedError, UnknownVersionError
@@ -47,7 +47,7 @@ def open_broker(
     key_ring: KeyRing,
     allowed_actors: frozenset[str],
     quarantine: Callable[[Quarantined], None],
-    namespace: str = "portcullis",
+    namespace: str = NAMESPACE,
     stuck_seconds: int = STUCK_SECONDS,
 ) -> PortcullisBroker:
     """Return the broker for publishing and for `dramatiq <module>:broker`. Nothing is connected yet.

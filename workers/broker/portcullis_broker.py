@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from jobs.keys import KeyRing
+from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
 from workers.broker.consumer import IDLE_SECONDS, BellConsumer, Intake
 from workers.broker.drain import Drain
 from workers.broker.errors import UnpublishableError, as_closed_connection
@@ -27,6 +28,7 @@ from workers.broker.rejected import Quarantined
 from workers.broker.screening import Screening
 from workers.broker.signed_encoder import MAX_BYTES, SignedEncoder
 
+NAMESPACE: Final = "portcullis"
 CHUNK: Final = 256
 """Messages a script call appends: Redis does nothing else meanwhile, about a third of a millisecond."""
 
@@ -159,6 +161,12 @@ class PortcullisBroker(Broker):
         with as_closed_connection():
             for start in range(0, len(payloads), CHUNK):
                 queue.push(payloads[start : start + CHUNK], first=first)
+
+
+def count_hints(client: "redis.Redis") -> dict[str, Depth]:
+    """Count what each queue of the workers holds, without a broker: for metrics and people. Raises what redis-py raises."""
+    queues = [RedisQueue(client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in (ENFORCE_QUEUE, NOTIFY_QUEUE)]
+    return {queue.name: queue.depth() for queue in queues}
 
 
 def connect(redis_url: str) -> "redis.Redis":

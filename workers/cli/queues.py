@@ -3,17 +3,13 @@
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from typing import Final
 
 import redis
 
-from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
 from jobs.store import operations, steering
 from jobs.store.operations import QueueCount
 from workers.broker import Depth
-from workers.broker.portcullis_broker import connect
-from workers.broker.redis_queue import RedisQueue
-from workers.broker.signed_encoder import MAX_BYTES
+from workers.broker.portcullis_broker import connect, count_hints
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
@@ -21,7 +17,6 @@ from workers.cli.options import AsJson
 from workers.cli.screen import note, span, table, tell, tell_json
 from workers.settings import DatabaseSettings, RedisSettings
 
-NAMESPACE: Final = "portcullis"
 HEADINGS = ("QUEUE", "WORKERS", "DUE", "LATER", "IN FLIGHT", "DEAD", "OLDEST DUE", "HINTS WAITING", "HINTS TAKEN", "REJECTED")
 
 
@@ -62,9 +57,7 @@ async def queues(*, as_json: AsJson = False) -> ExitCode:
 def _depths(url: str) -> tuple[Mapping[str, Depth], Failure | None]:
     try:
         with closing(connect(url)) as client:
-            names = (ENFORCE_QUEUE, NOTIFY_QUEUE)
-            queues = [RedisQueue(client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in names]
-            return {queue.name: queue.depth() for queue in queues}, None
+            return count_hints(client), None
     except ValueError:
         to_do = "Write it as redis://user:password@host:6379/0, special characters percent-encoded."
         return {}, Failure(ExitCode.NOT_SET_UP, "configuration", "REDIS_URL can't be read", to_do)

@@ -8,19 +8,16 @@ import asyncpg
 import redis
 import structlog
 
-from jobs.routing import ENFORCE_QUEUE, NOTIFY_QUEUE
 from jobs.store import counts, measures
 from jobs.store.counts import Count
 from jobs.store.database import WEATHER, Pool
 from jobs.store.measures import AuditMeasure, GateMeasure, ProcessMeasure, QueueMeasure, RunMeasure, SteeringMeasure
 from jobs.store.send_limits import read_send_limits
 from workers.broker import Depth
-from workers.broker.redis_queue import RedisQueue
-from workers.broker.signed_encoder import MAX_BYTES
+from workers.broker.portcullis_broker import count_hints
 from workers.metrics.quota import Quota, QuotaSettings, used
 
 ASK_SECONDS = 5.0
-NAMESPACE = "portcullis"
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +82,7 @@ async def _ask_database(pool: Pool) -> Known | None:
 
 def _ask_redis(client: "redis.Redis", relays: Sequence[str]) -> tuple[dict[str, Depth], dict[str, int]]:
     try:
-        names = (ENFORCE_QUEUE, NOTIFY_QUEUE)
-        queues = [RedisQueue(client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in names]
-        return {queue.name: queue.depth() for queue in queues}, {relay: used(client, relay) for relay in relays}
+        return count_hints(client), {relay: used(client, relay) for relay in relays}
     except (redis.RedisError, OSError) as error:
         log.warning("redis_not_measured", error=type(error).__name__)
         return {}, {}
