@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import asyncpg
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -76,16 +75,11 @@ def _as_problem(error: Exception) -> Problem:  # noqa: PLR0911 -- one line a kin
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed", str(error))
         case PortcullisError():
             return Problem(HTTPStatus.CONFLICT, "refused", error.message, error.hint)
-        case asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
-            return _no_database(error)
         case _:
-            return _bug()
+            return _no_database() if isinstance(error, WEATHER) else _bug()
 
 
-def _no_database(error: Exception) -> Problem:
-    """Say that it is away, where it is: anything else that it says is a fault of ours."""
-    if not isinstance(error, (*WEATHER, asyncpg.QueryCanceledError)):
-        return _bug()
+def _no_database() -> Problem:
     to_do = "Try again. If this was an order, look first whether it was carried out: GET /api/v1/actions."
     detail = "The database can't be asked right now"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "database_away", detail, to_do, headers={"Retry-After": "5"})

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
 
-import asyncpg
 import structlog
 from starlette.applications import Starlette
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -49,6 +49,15 @@ from workers.settings import Settings
 log = structlog.get_logger(__name__)
 
 
+class Number(IntegerConvertor):
+    """The number of a run or a batch: what fits into 64 bits, before Python is asked to read it."""
+
+    regex = "[0-9]{1,18}"
+
+
+register_url_convertor("number", Number())
+
+
 def application(settings: Settings, address: Address) -> Starlette:
     """Return the app; it opens its pool when it starts."""
     app = Starlette(
@@ -59,7 +68,7 @@ def application(settings: Settings, address: Address) -> Starlette:
             Refusal: _refused,
             SignInNeeded: sign_in.send_away,
             HTTPException: _http,
-            **dict.fromkeys((*WEATHER, asyncpg.PostgresError), _no_database),
+            **dict.fromkeys(WEATHER, _no_database),
             Exception: _bug,
         },
     )
@@ -84,10 +93,10 @@ def _routes() -> list[Route | Mount]:
         Route("/account/end-others", account.end_others, methods=["POST"]),
         Route("/sign-out", account.sign_out, methods=["POST"]),
         Route("/runs", runs.runs),
-        Route("/runs/{run_id:int}", run.run),
-        Route("/runs/{run_id:int}/pause", run.pause, methods=["POST"]),
-        Route("/runs/{run_id:int}/resume", run.resume, methods=["POST"]),
-        Route("/runs/{run_id:int}/cancel", run.cancel, methods=["POST"]),
+        Route("/runs/{run_id:number}", run.run),
+        Route("/runs/{run_id:number}/pause", run.pause, methods=["POST"]),
+        Route("/runs/{run_id:number}/resume", run.resume, methods=["POST"]),
+        Route("/runs/{run_id:number}/cancel", run.cancel, methods=["POST"]),
         Route("/members", members.search),
         Route("/members/{user_id}", members.member),
         Route("/queues", queues.queues),
@@ -96,7 +105,7 @@ def _routes() -> list[Route | Mount]:
         Route("/dead", dead.groups),
         Route("/dead/order", dead.weigh, methods=["GET"]),
         Route("/dead/order", dead.order, methods=["POST"]),
-        Route("/dead/{batch_id:int}", dead.one),
+        Route("/dead/{batch_id:number}", dead.one),
         Route("/workers", fleet.workers),
         Route("/workers/drain", fleet.drain, methods=["POST"]),
         Route("/limits", limits.limits),
@@ -158,5 +167,5 @@ async def _bug(request: Request, error: Exception) -> Response:
     request.scope["operator"] = None
     to_do = "Its cause is in the log, as console_failed. The command line does the same things: `portcullis --help`."
     return page(
-        request, "refusal.html", status=HTTPStatus.INTERNAL_SERVER_ERROR, what="A fault of the console itself", to_do=to_do, back="/"
+        request, "refusal.html", answer=HTTPStatus.INTERNAL_SERVER_ERROR, what="A fault of the console itself", to_do=to_do, back="/"
     )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from jobs.operators import Session
 from jobs.store import steering
 from jobs.store.steering import DeadTally, Selection
+from jobs.store.steering.orders import carrying_out
 from workers.console.doors import acting, viewers
 from workers.console.live import Shown, watched
 from workers.console.orders import confirm, done, in_words, order_of
@@ -42,8 +43,6 @@ async def groups(request: Request) -> Shown:
 async def one(request: Request) -> Response:
     """Show one whole."""
     batch_id = request.path_params["batch_id"]
-    if batch_id >= 2**63:
-        raise not_found(f"There is no batch {batch_id}", "The list has all that are dead.", back=BACK)
     with in_words(back=BACK):
         async with request.app.state.pool.acquire() as db:
             batch = await steering.show_dead(db, batch_id)
@@ -75,7 +74,7 @@ async def order(request: Request, session: Session, form: FormData) -> Response:
         raise malformed(f"Nothing was done: the cap is a number from 1 to {HIGHEST_CAP:,}", back=BACK)
     carry_out = steering.replay if what == "replay" else steering.discard
     with in_words(back=BACK):
-        async with request.app.state.pool.acquire() as db, db.transaction():
+        async with carrying_out(request.app.state.pool) as db:
             tally = await steering.count(db, which)
             if str(form.get("seen", "")) != str(tally.batches):
                 raise stale(

@@ -17,6 +17,8 @@ Page: TypeAlias = Callable[[Request], Awaitable[Response]]
 Ordering: TypeAlias = Callable[[Request, Session, FormData], Awaitable[Response]]
 
 MOST_FIELDS = 200
+LIVE = "live"
+"""The word in an address that asks for a page's stream."""
 
 
 def anybody(page: Page) -> Page:
@@ -43,42 +45,36 @@ def viewers(page: Page) -> Page:
 
 def beginners(order: Ordering) -> Page:
     """Take a form of whoever is setting up what they will sign in with."""
-
-    async def enter(request: Request) -> Response:
-        session = await _recognize(request)
-        if session is None or session.is_full:
-            raise SignInNeeded(was_order=True)
-        return await order(request, session, await _own_form(request, session))
-
-    return _marked(enter, "beginners")
+    return _taking(order, "beginners", is_full=False)
 
 
 def own_account(order: Ordering) -> Page:
     """Take a form of anybody signed in, about themselves."""
-
-    async def enter(request: Request) -> Response:
-        session = await _recognize(request)
-        if session is None or not session.is_full:
-            raise SignInNeeded(was_order=True)
-        return await order(request, session, await _own_form(request, session))
-
-    return _marked(enter, "own_account")
+    return _taking(order, "own_account", is_full=True)
 
 
 def acting(order: Ordering) -> Page:
     """Take an order of an operator: signed in, from a form of their own session, and not a viewer."""
 
-    async def enter(request: Request) -> Response:
-        session = await _recognize(request)
-        if session is None or not session.is_full:
-            raise SignInNeeded(was_order=True)
-        form = await _own_form(request, session)
+    async def carry_out(request: Request, session: Session, form: FormData) -> Response:
         if session.role is not Role.OPERATOR:
             to_do = "Ask somebody whose role is operator; `portcullis operators list` names them."
             raise Refusal(HTTPStatus.FORBIDDEN, "viewer_acted", "You may look, and not act. Nothing was done", to_do, back=_back(request))
         return await order(request, session, form)
 
-    return _marked(enter, "acting")
+    return _taking(carry_out, "acting", is_full=True)
+
+
+def _taking(order: Ordering, door: str, *, is_full: bool) -> Page:
+    """Take a form of a session of its own."""
+
+    async def enter(request: Request) -> Response:
+        session = await _recognize(request)
+        if session is None or session.is_full is not is_full:
+            raise SignInNeeded(was_order=True)
+        return await order(request, session, await _own_form(request, session))
+
+    return _marked(enter, door)
 
 
 async def find_session(request: Request, *, is_here: bool = True) -> Session | None:
@@ -93,13 +89,19 @@ async def find_session(request: Request, *, is_here: bool = True) -> Session | N
 async def read_form(request: Request) -> FormData:
     """Read a form of ours: fields, and no file."""
     form = await request.form(max_files=0, max_fields=MOST_FIELDS)
-    if any(not isinstance(value, str) or "\0" in value for value in form.values()):
+    if not all(isinstance(value, str) and _can_be_kept(value) for value in form.values()):
         raise malformed("That form holds what none of ours does. Nothing was done")
     return form
 
 
+def _can_be_kept(text: str) -> bool:
+    """Half of a surrogate pair, which a form may hold by a character set of its own choice, is no text."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text
+
+
 async def _recognize(request: Request) -> Session | None:
-    session = request.scope["operator"] = await find_session(request)
+    """Note whose request it is. A stream that an open page begins again by itself keeps no session awake."""
+    session = request.scope["operator"] = await find_session(request, is_here=not request.query_params.get(LIVE))
     return session
 
 

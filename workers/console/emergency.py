@@ -7,6 +7,7 @@ from starlette.responses import Response
 from jobs.operators import Session
 from jobs.store import steering
 from jobs.store.steering import Pause, PauseScope
+from jobs.store.steering.orders import carrying_out
 from workers.console.doors import acting
 from workers.console.live import Shown, watched
 from workers.console.orders import as_seen, confirm, done, in_words, order_of
@@ -28,11 +29,8 @@ async def emergency(request: Request) -> Shown:
     """Show what is stopped and what can be."""
     async with request.app.state.pool.acquire() as db:
         pauses = await steering.list_pauses(db)
-    values = {
-        "pauses": [(pause, name_of(pause), pause.paused_at.isoformat()) for pause in pauses],
-        "stopped": {(pause.scope.value, pause.subject) for pause in pauses},
-    }
-    return Shown(template="emergency.html", values=values)
+    shown = [(pause, name_of(pause), pause.paused_at.isoformat()) for pause in pauses]
+    return Shown(template="emergency.html", values={"pauses": shown})
 
 
 @acting
@@ -57,7 +55,7 @@ async def resume(request: Request, session: Session, form: FormData) -> Response
         raise malformed("Nothing was done: there is no such pause", back=BACK) from None
     subject = str(form.get("subject", ""))
     with in_words(back=BACK):
-        async with request.app.state.pool.acquire() as db, db.transaction():
+        async with carrying_out(request.app.state.pool) as db:
             as_seen(form, _paused_at(await steering.list_pauses(db), scope, subject), back=BACK)
             if not await steering.resume(db, order, scope, subject):
                 raise stale("That is not stopped, or not any more", back=BACK)

@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-import asyncpg
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.store.database import WEATHER
-from workers.console.doors import Page, find_session, viewers
+from workers.console.doors import LIVE, Page, find_session, viewers
 from workers.console.pages import page, render_block
 from workers.console.refusals import Refusal
 
@@ -39,7 +38,7 @@ def watched(look: Look) -> Page:
     """Make a page of a look, for whoever is signed in; and the stream of its looks."""
 
     async def show(request: Request) -> Response:
-        if request.query_params.get("live"):
+        if request.query_params.get(LIVE):
             headers = {"X-Accel-Buffering": "no"}
             return StreamingResponse(_events(request, look), media_type="text/event-stream", headers=headers)
         shown = await look(request)
@@ -71,7 +70,7 @@ async def _event(request: Request, look: Look) -> str:
         return _written("part", render_block(request, shown.template, BLOCK, **shown.values))
     except Refusal as refusal:
         return _written("trouble", refusal.what)
-    except (*WEATHER, asyncpg.PostgresError):
+    except WEATHER:
         return _written("trouble", "The database can't be reached; this is how it was.")
 
 

@@ -13,3 +13,5 @@ SELECT o.name, o.role, o.time_zone, s.is_full, s.started_at, s.expires_at
 FROM portcullis.operator_session s
 JOIN portcullis.operator o ON o.name = s.name
 WHERE s.digest = $1 AND s.expires_at > now() AND s.seen_at > now() - $2::interval
+  -- Who was reset has no password: a sign-in of the same moment, whose session the reset did not see yet, is worth nothing.
+  AND s.is_full = (o.password_hash IS NOT NULL)

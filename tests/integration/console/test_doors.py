@@ -18,7 +18,9 @@ ACTS = ("acting", "own_account", "beginners")
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("{run_id:int}", "1").replace("{batch_id:int}", "1").replace("{user_id}", "1").replace("{queue}", "notify")
+    return (
+        route.path.replace("{run_id:number}", "1").replace("{batch_id:number}", "1").replace("{user_id}", "1").replace("{queue}", "notify")
+    )
 
 
 ORDERS = sorted(path_of(route) for route in ROUTES if "POST" in (route.methods or ()) and door_of(route.endpoint) in ACTS)
@@ -116,6 +118,23 @@ async def test_another_host_s_name_is_not_ours(app: Starlette) -> None:
 
 async def test_more_than_any_form_sends_is_refused(mara: Visitor) -> None:
     assert (await mara.post("/emergency/stop", csrf=await mara.token(), reason="x" * 70_000)).status_code == 413
+
+
+async def test_a_body_in_chunks_is_refused_whatever_length_it_says(nobody: Visitor) -> None:
+    headers = {"Origin": ORIGIN, "Content-Length": "5", "Transfer-Encoding": "chunked"}
+    assert (await nobody.client.post("/sign-in", content=b"name=x" * 20_000, headers=headers)).status_code == 413
+
+
+async def test_what_is_no_text_is_refused_before_anybody_reads_it(nobody: Visitor) -> None:
+    headers = {"Origin": ORIGIN, "Content-Type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+    body = b'--x\r\nContent-Disposition: form-data; name="password"\r\n\r\n\\ud800\r\n--x--\r\n'
+    assert (await nobody.client.post("/sign-in", content=body, headers=headers)).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/runs/", "/dead/"])
+@pytest.mark.parametrize("digits", [19, 5_000])
+async def test_a_number_that_is_none_of_ours_is_no_page(nobody: Visitor, path: str, digits: int) -> None:
+    assert (await nobody.get(path + "9" * digits)).status_code == 404
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

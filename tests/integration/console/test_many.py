@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 
 from jobs.operators import Role
+from jobs.store.database import read_json
 from tests.conftest import Databases, _install
 from tests.integration.console.browser import Visitor, serving, set_up, settings, stranger
 from tests.integration.plans import Scan, explained
@@ -128,6 +129,7 @@ class OneConnection:
 @pytest.mark.parametrize("path", PAGES)
 async def test_no_page_reads_a_large_table_from_end_to_end(mara: Visitor, seeded_url: str, path: str) -> None:
     pool, db = mara.app.state.pool, await asyncpg.connect(seeded_url, server_settings=SETTINGS)
+    await read_json(db)
     scans: list[Scan] = []
     try:
         async with explained(db) as scans:

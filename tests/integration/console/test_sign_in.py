@@ -186,6 +186,21 @@ async def test_an_open_page_keeps_no_session_awake(mara: Visitor, db: asyncpg.Co
     assert await db.fetchval("SELECT max(seen_at) > now() - interval '1 minute' FROM portcullis.operator_session")
 
 
+async def test_a_stream_that_an_open_page_begins_again_keeps_no_session_awake(mara: Visitor, db: asyncpg.Connection) -> None:
+    await db.execute("UPDATE portcullis.operator_session SET seen_at = now() - interval '30 minutes'")
+    mara.app.state.closing.set()
+    assert (await mara.get("/?live=1")).headers["content-type"].startswith("text/event-stream")
+    assert await db.fetchval("SELECT max(seen_at) < now() - interval '29 minutes' FROM portcullis.operator_session")
+
+
+async def test_a_session_that_began_in_the_moment_of_a_reset_is_worth_nothing(mara: Visitor, db: asyncpg.Connection) -> None:
+    session = await db.fetchrow("SELECT * FROM portcullis.operator_session")
+    await operators.reset(db, "mara")
+    await db.execute("INSERT INTO portcullis.operator_session SELECT ($1::portcullis.operator_session).*", session)
+    assert (await mara.get("/")).status_code == 303
+    assert (await mara.post("/emergency/stop", csrf="x", reason="x", what="letters", confirmation="stop")).status_code == 303
+
+
 async def test_signing_out_ends_the_session_here_and_elsewhere_only_if_asked(app: Starlette, mara: Visitor, db: asyncpg.Connection) -> None:
     async with stranger(app) as other:
         other.name, other.secret = "mara", mara.secret
