@@ -43,7 +43,15 @@ MODULES = {
     ),
     Role.CONSOLE: (
         *("operators/sessions", "operators/roster", "operators/throttle", "operators/enrolling", "operators/signing_in"),
-        *("store/tokens", "store/views/members", "store/views/runs", "store/views/queues", "store/operations", "store/send_limits"),
+        *(
+            "store/tokens",
+            "store/views/members",
+            "store/views/runs",
+            "store/views/queues",
+            "store/views/audit",
+            "store/operations",
+            "store/send_limits",
+        ),
         *("store/steering/actions", "store/steering/breakers", "store/steering/dead", "store/steering/limits", "store/steering/pauses"),
         *("store/steering/workers", "store/counts"),
     ),

@@ -16,6 +16,12 @@ def some_facts(*queues: QueueState, **others: object) -> Facts:
     return replace(Facts(queues=queues or (a_queue(), a_queue("notify")), running=0, has_conductor=True), **others)  # type: ignore[arg-type]
 
 
+def test_a_broken_promise_is_red_and_first() -> None:
+    found = causes(some_facts(broken=["I2, run 7: 3 members"], pauses=["everything"]))
+    assert [(one.colour, one.href) for one in found] == [(Colour.RED, "/audit"), (Colour.YELLOW, "/emergency")]
+    assert found[0].sentence == "The auditor found a promise broken: I2, run 7: 3 members."
+
+
 def colours(facts: Facts) -> list[Colour]:
     return [cause.colour for cause in causes(facts)]
 

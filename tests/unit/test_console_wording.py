@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workers.console import charts, progress
-from workers.console.wording import DASH, ago, masked, moment, number, plural, share, span
+from workers.console.wording import DASH, ago, masked, moment, number, plural, said, share, span
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -53,6 +53,19 @@ def test_a_moment_is_one_for_programs_too() -> None:
 )
 def test_an_address_is_masked(address: str | None, said: str) -> None:
     assert masked(address) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("550 5.1.1 <ada.lovelace@analytical.example>: no such user", "550 5.1.1 <a…e@a…l.example>: no such user"),
+        ("Key (email)=(ada@analytical.example) is there; bob@x.example too", "Key (email)=(a…a@a…l.example) is there; b…b@x….example too"),
+        ("queued @ 12:00", "queued @ 12:00"),
+        (None, ""),
+    ],
+)
+def test_addresses_in_other_people_s_words_are_masked(words: str | None, shown: str) -> None:
+    assert said(words) == shown
 
 
 def test_counts_and_shares() -> None:

@@ -15,7 +15,7 @@ from jobs.store.views.members import FactorEvent, MemberLetter, Membership
 from jobs.store.views.queues import Leader, Outbox
 from jobs.store.views.runs import Failures, RunFacts, RunLine, StageLine, Unfinished
 from workers.api.calls import Call
-from workers.console.wording import masked
+from workers.console.wording import masked, said
 
 
 class Runs(BaseModel):
@@ -110,12 +110,13 @@ async def show_run(call: Call) -> Run:
     facts = await run_views.find_facts(call.db, run_id)
     if facts is None:
         raise _unknown_run(run_id)
+    oldest = await run_views.find_oldest(call.db, run_id)
     return Run(
         status=(await operations.look(call.db, run_id)).status,
         facts=facts,
         stages=list((await run_views.list_stages(call.db, run_id)).values()),
-        oldest_unfinished=await run_views.find_oldest(call.db, run_id),
-        failures=await run_views.group_failures(call.db, run_id),
+        oldest_unfinished=oldest and replace(oldest, error=_said(oldest.error)),
+        failures=[replace(one, reason=said(one.reason)) for one in await run_views.group_failures(call.db, run_id)],
     )
 
 
@@ -131,7 +132,9 @@ async def show_member(call: Call) -> Member:
     letters = await member_views.list_letters(call.db, member, [one.organization_id for one in memberships])
     return Member(
         memberships=[replace(one, email=_masked(one.email)) for one in memberships],
-        letters=[replace(one, recipient=_masked(one.recipient)) for one in letters],
+        letters=[
+            replace(one, recipient=_masked(one.recipient), reason=_said(one.reason), batch_error=_said(one.batch_error)) for one in letters
+        ],
         factor_events=await member_views.list_events(call.db, member),
     )
 
@@ -150,12 +153,14 @@ async def list_dead(call: Call) -> Dead:
     """List dead batches by cause."""
     if call.query.run_id is not None:
         await _look_at_run(call, call.query.run_id)
-    return Dead(groups=await steering.list_dead_groups(call.db, run_id=call.query.run_id, limit=call.query.limit))
+    groups = await steering.list_dead_groups(call.db, run_id=call.query.run_id, limit=call.query.limit)
+    return Dead(groups=[replace(one, error=_said(one.error)) for one in groups])
 
 
 async def show_dead(call: Call) -> DeadOne:
     """Show one dead batch whole."""
-    return DeadOne(batch=await steering.show_dead(call.db, call.path.batch_id))
+    batch = await steering.show_dead(call.db, call.path.batch_id)
+    return DeadOne(batch=replace(batch, error=_said(batch.error)))
 
 
 async def list_workers(call: Call) -> Workers:
@@ -175,7 +180,7 @@ async def list_limits(call: Call) -> Limits:
 
 async def list_breakers(call: Call) -> Breakers:
     """List what is held back because it fares badly."""
-    return Breakers(breakers=await steering.list_breakers(call.db))
+    return Breakers(breakers=[replace(one, cause=said(one.cause)) for one in await steering.list_breakers(call.db)])
 
 
 async def list_actions(call: Call) -> Actions:
@@ -208,6 +213,10 @@ async def _look_at_run(call: Call, run_id: int) -> None:
 
 def _masked(address: str | None) -> str | None:
     return masked(address) if address else None
+
+
+def _said(text: str | None) -> str | None:
+    return text and said(text)
 
 
 def _unknown_run(run_id: int) -> Unknown:

@@ -18,14 +18,12 @@ class Budget:
 
     def amount(self, scope: LimitScope, subject: str = "") -> float:
         """Return what holds for one relay, organization or domain."""
-        for key in ((scope, subject), (scope, "")):
-            if key in self.own:
-                return self.own[key].amount
-        return self.configured[scope]
+        own = self.own_of(scope, subject)
+        return self.configured[scope] if own is None else own.amount
 
-    def is_own(self, scope: LimitScope, subject: str = "") -> bool:
-        """Tell whether somebody set it."""
-        return (scope, subject) in self.own
+    def own_of(self, scope: LimitScope, subject: str = "") -> SendLimit | None:
+        """Return what somebody set for it, or for every one; `None`: the configuration holds."""
+        return self.own.get((scope, subject)) or self.own.get((scope, ""))
 
     @property
     def quota(self) -> float:

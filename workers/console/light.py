@@ -73,6 +73,8 @@ class Facts:
     slow_workers: Sequence[str] = ()
     silent_workers: int = 0
     is_redis_known: bool = True
+    broken: Sequence[str] = ()
+    """Invariants that the auditor found broken, each with its first violation in words."""
 
 
 SERVED_BY: Final = {"enforce": "enforcer", "notify": "mailer"}
@@ -83,7 +85,8 @@ def causes(facts: Facts) -> list[Cause]:
     """Return what is wrong, the worst first; empty: nothing."""
     order = list(Colour)
     return sorted(
-        [*_processes(facts), *_dead(facts), *_late(facts), *_breakers(facts), *_lesser(facts)], key=lambda one: order.index(one.colour)
+        [*_broken(facts), *_processes(facts), *_dead(facts), *_late(facts), *_breakers(facts), *_lesser(facts)],
+        key=lambda one: order.index(one.colour),
     )
 
 
@@ -94,6 +97,11 @@ def sentence(facts: Facts, found: Sequence[Cause]) -> str:
     if facts.running:
         return f"{plural(facts.running, 'run')} under way, and nothing needs you."
     return "Nothing is running, and nothing needs you."
+
+
+def _broken(facts: Facts) -> Iterator[Cause]:
+    for what in facts.broken:
+        yield Cause(colour=Colour.RED, sentence=f"The auditor found a promise broken: {what}.", href="/audit", page="Audit")
 
 
 def _processes(facts: Facts) -> Iterator[Cause]:

@@ -40,6 +40,7 @@ _TEMPLATES.filters |= {
     "number": wording.number,
     "span": wording.span,
     "masked": wording.masked,
+    "said": wording.said,
 }
 _TEMPLATES.globals |= {
     "share": wording.share,

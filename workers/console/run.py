@@ -12,7 +12,6 @@ from starlette.responses import Response
 from jobs.operators import Session
 from jobs.store import operations, steering
 from jobs.store.database import Connection
-from jobs.store.ids import IdTypes
 from jobs.store.steering import PauseScope
 from jobs.store.views import runs as views
 from jobs.store.views.runs import Measured, RunLine, Unfinished
@@ -70,10 +69,7 @@ async def run(request: Request) -> Shown:
         far = await outlook(db, line, limits)
         stages = await views.list_stages(db, run_id)
         failures = await views.group_failures(db, run_id)
-        organization = (await IdTypes.read(db)).to_organization(facts.organization_id)
-        actions = [
-            one for one in await steering.list_actions(db, organization_id=organization, limit=ACTIONS) if one.run_id in (run_id, None)
-        ]
+        actions = await steering.list_actions(db, run_id=run_id, limit=ACTIONS)
         dead = await steering.list_dead_groups(db, run_id=run_id, limit=5)
         values: dict[str, Any] = {
             "run_id": run_id,
@@ -87,7 +83,6 @@ async def run(request: Request) -> Shown:
             "failing": await views.count_failing(db, run_id) if failures else 0,
             "looked_into": views.LOOKED_INTO,
             "dead": dead,
-            "actions": actions,
             "budget": limits.for_run(facts.organization_id),
             "quota": limits.quota,
         }
@@ -96,7 +91,7 @@ async def run(request: Request) -> Shown:
     values["bars"] = bars
     values["first"] = min((bar.begins for bar in bars), default=None)
     values["last"] = None if goes_on else max((bar.ends for bar in bars if bar.ends), default=None)
-    values["moments"] = timeline.of(looked.status, stages, [one for one in actions if one.run_id == run_id])
+    values["moments"] = timeline.of(looked.status, stages, actions)
     return Shown(template="run.html", values=values)
 
 
@@ -145,8 +140,6 @@ def _named(request: Request) -> tuple[int, str]:
 async def _find(db: Connection, run_id: int) -> tuple[views.RunFacts, operations.Look]:
     """Raises `Refusal`: there is no such run."""
     unknown = not_found(f"There is no run {run_id}", "The list of runs has them all.", back="/runs")
-    if not 0 < run_id < 2**63:
-        raise unknown
     facts = await views.find_facts(db, run_id)
     if facts is None:
         raise unknown

@@ -10,12 +10,14 @@ from starlette.requests import Request
 from jobs.store import operations, steering
 from jobs.store.operations import QueueCount
 from jobs.store.steering import Breaker, DeadGroup, Pause, PauseScope, WorkerSeen
+from jobs.store.views import audit as audit_views
 from jobs.store.views import queues as queue_views
 from jobs.store.views import runs as run_views
 from jobs.store.views.queues import Leader, Motion, Outbox
 from workers.broker import Depth
 from workers.console import light
 from workers.console.light import Cause, Colour, Facts, OpenBreaker, QueueState
+from workers.console.wording import said
 
 LATELY: Final = timedelta(minutes=5)
 DEAD_GROUPS: Final = 10
@@ -64,16 +66,18 @@ async def look(request: Request) -> State:
         pauses = await steering.list_pauses(db)
         running = await run_views.count_open(db)
         died = await steering.list_dead_groups(db, limit=DEAD_GROUPS) if any(one.dead for one in counts.values()) else []
+        broken = [one for one in await audit_views.list_results(db) if one.found]
     known = await depths
     facts = Facts(
         queues=[_queue(counts[name], motion[name], outbox[name], died) for name in sorted(counts)],
         running=running,
         has_conductor=leader is not None and leader.lease_left_seconds > 0,
         pauses=[name_of(pause) for pause in pauses],
-        breakers=[OpenBreaker(scope=one.scope, subject=one.subject, cause=one.cause) for one in breakers],
+        breakers=[OpenBreaker(scope=one.scope, subject=one.subject, cause=said(one.cause)) for one in breakers],
         slow_workers=[one.worker for one in workers if not one.is_silent and (one.lag_seconds or 0) > light.LAG_SECONDS],
         silent_workers=sum(one.is_silent for one in workers),
         is_redis_known=known is not None,
+        broken=[f"{one.invariant}, {said(one.words)}" for one in broken],
     )
     causes = light.causes(facts)
     return State(
@@ -104,7 +108,7 @@ def name_of(pause: Pause) -> str:
 
 def _queue(count: QueueCount, motion: Motion, outbox: Outbox, died: list[DeadGroup]) -> QueueState:
     errors = (one.error for one in died if one.error and (one.stage in ENFORCING) == (count.queue == "enforce"))
-    because = next(errors, "").partition("HINT:")[0].strip()
+    because = said(next(errors, "").partition("HINT:")[0].strip())
     return QueueState(
         name=count.queue,
         due=count.due,

@@ -77,7 +77,7 @@ def _after_sessions(stages: Mapping[str, StageLine]) -> datetime | None:
 
 
 def _stages(status: Mapping[str, Any], stages: Mapping[str, StageLine]) -> Iterator[Moment]:
-    who = f"member {status['requested_by']}"
+    who = "somebody who was erased" if status["requested_by"] is None else f"member {status['requested_by']}"
     yield Moment(at=read(status["requested_at"]), what="Switched on", kind="order", who=who, why=status["reason"] or "")
     if (plan := stages.get("plan")) and plan.last_done_at:
         ranges = stages["enforce"].batches if "enforce" in stages else 0

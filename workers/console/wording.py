@@ -1,5 +1,6 @@
 """How numbers, times and addresses are written on a page. Each is a filter of the templates."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,8 @@ from markupsafe import Markup
 
 DASH = "\N{EN DASH}"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=`]+@[^\s<>()\[\],;:\"'=`@]+")
+"""What may be somebody's address in other people's words."""
 
 
 def number(value: float | None) -> str:
@@ -70,6 +73,11 @@ def masked(address: str | None) -> str:
         return _hide(address)
     label, dot, rest = domain.partition(".")
     return f"{_hide(local)}@{_hide(label)}{dot}{rest}"
+
+
+def said(text: str | None) -> str:
+    """Return what a relay or a program said, with the addresses in it masked."""
+    return ADDRESS.sub(lambda found: masked(found[0]), text or "")
 
 
 def share(part: float, whole: float) -> str:

@@ -191,37 +191,28 @@ async def test_half_an_emergency_stop_stops_nothing(mara: Visitor, db: asyncpg.C
     assert await db.fetchval("SELECT count(*) FROM portcullis.pause") == 0
 
 
-async def test_limits_are_changed_while_mail_goes_out(mara: Visitor, db: asyncpg.Connection) -> None:
-    changed = await mara.order("/limits/set", scope="domain", subject="Slow.Example", amount="2.5", reason="they asked us to")
-    assert changed.status_code == 303
-    assert "they asked us to" in (await mara.get("/limits")).text
-    assert await db.fetchval("SELECT amount FROM portcullis.send_limit WHERE scope = 'domain' AND subject = 'slow.example'") == 2.5
-    assert (await mara.order("/limits/set", scope="domain", subject="slow.example", amount="9", seen="never")).status_code == 409
-    seen = (await db.fetchval("SELECT set_at FROM portcullis.send_limit")).isoformat()
-    assert (await mara.order("/limits/set", scope="domain", subject="slow.example", amount="9", seen=seen)).status_code == 303
-    assert (await mara.order("/limits/clear", scope="domain", subject="slow.example", seen=seen)).status_code == 409
-    seen = (await db.fetchval("SELECT set_at FROM portcullis.send_limit")).isoformat()
-    assert (await mara.order("/limits/clear", scope="domain", subject="slow.example", seen=seen)).status_code == 303
-    assert await db.fetchval("SELECT count(*) FROM portcullis.send_limit") == 0
-
-
-@pytest.mark.parametrize(("scope", "amount"), [("domain", "-1"), ("domain", "nan"), ("domain", "inf"), ("domain", "x"), ("nonsense", "1")])
-async def test_what_is_no_limit_is_not_set(mara: Visitor, db: asyncpg.Connection, scope: str, amount: str) -> None:
-    assert (await mara.order("/limits/set", scope=scope, subject="a.example", amount=amount)).status_code == 400
-    assert await db.fetchval("SELECT count(*) FROM portcullis.send_limit") == 0
-
-
-async def test_a_breaker_is_closed_and_held_closed(mara: Visitor, db: asyncpg.Connection) -> None:
+async def test_the_timeline_of_an_older_run_has_its_orders_however_much_was_ordered_since(
+    mara: Visitor, db: asyncpg.Connection, run: int
+) -> None:
+    await mara.order(f"/runs/{run}/pause", reason="the first of many")
     await db.execute(
-        "INSERT INTO portcullis.breaker (scope, subject, state, cause)"
-        " VALUES ('domain', 'slow.example', 'open', '20 of 25 letters refused')"
+        "INSERT INTO portcullis.action (actor, via, verb, scope, subject, organization_id, reason)"
+        " SELECT 'mara', 'cli', 'pause', 'organization', '1', 1, 'later' FROM generate_series(1, 40)"
     )
-    assert "20 of 25 letters refused" in (await mara.get("/")).text
-    assert (await mara.order("/limits/close-breaker", scope="domain", subject="slow.example", hold="7")).status_code == 400
-    assert (await mara.order("/limits/close-breaker", scope="domain", subject="slow.example", hold="60")).status_code == 303
-    assert await db.fetchval("SELECT state = 'closed' AND held_closed_until > now() + interval '59 minutes' FROM portcullis.breaker")
-    assert (await mara.order("/limits/close-breaker", scope="domain", subject="slow.example", hold="")).status_code == 409
-    assert (await mara.order("/limits/close-breaker", scope="domain", subject="never.example", hold="")).status_code == 404
+    assert "the first of many" in (await mara.get(f"/runs/{run}")).text.partition("What happened")[2]
+
+
+async def test_an_order_is_carried_out_where_the_database_is_stricter_by_default(mara: Visitor, db: asyncpg.Connection) -> None:
+    name = await db.fetchval("SELECT current_database()")
+    await db.execute(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = 'repeatable read'")
+    await mara.app.state.pool.expire_connections()
+    try:
+        assert (await mara.order("/limits/set", scope="domain", subject="a.example", amount="1")).status_code == 303
+        assert (await mara.order("/emergency/stop", what="letters", confirmation="stop")).status_code == 303
+        form = fields_of((await mara.get("/emergency")).text)
+        assert (await mara.post("/emergency/resume", **form, reason="over")).status_code == 303
+    finally:
+        await db.execute(f'ALTER DATABASE "{name}" RESET default_transaction_isolation')
 
 
 async def test_a_worker_is_told_to_drain_once(mara: Visitor, db: asyncpg.Connection) -> None:

@@ -39,6 +39,64 @@ async def test_a_run_is_shown_with_a_masked_member(mara: Visitor, db: asyncpg.Co
     assert "A password is enough to sign in" in member.text
 
 
+async def test_addresses_in_a_relay_s_words_are_masked(mara: Visitor, db: asyncpg.Connection) -> None:
+    organization = await an_organization(db)
+    run = await require_second_factor(db, organization.id, requested_by=organization.admin.id, reason=None)
+    words = "5.1.1 <ada.lovelace@analytical.example>: no such user"
+    batch = await db.fetchval(
+        "INSERT INTO portcullis.batch (run_id, stage, state, attempts, error, done_at, refused)"
+        " VALUES ($1, 'notice', 'dead', 12, $2, now(), 1) RETURNING batch_id",
+        *(run, words),
+    )
+    await db.execute(
+        "INSERT INTO portcullis.delivery (run_id, member_id, slot, batch_id, verdict, state, reason)"
+        " VALUES ($1, $2, 'notice', $3, 'unprotected', 'refused', $4)",
+        *(run, organization.admin.id, batch, words),
+    )
+    for path in (f"/runs/{run}", f"/members/{organization.admin.id}", "/dead", f"/dead/{batch}", "/"):
+        page = (await mara.get(path)).text
+        assert "a…e@a…l.example&gt;: no such user" in page, path
+        assert "lovelace" not in page, path
+
+
+async def test_the_audit_page_says_how_the_record_stands(vera: Visitor, db: asyncpg.Connection) -> None:
+    assert "No auditor has looked yet" in (await vera.get("/audit")).text
+    await db.execute(
+        "INSERT INTO portcullis.audit_checkpoint (number, key_id, body, signature) VALUES (7, 'k1', '{}', decode(repeat('00', 64), 'hex'))"
+    )
+    for number in (1, 2):
+        await db.execute("INSERT INTO portcullis.audit_result (invariant, ok, found) VALUES ($1, true, 0)", f"I{number}")
+    whole = (await vera.get("/audit")).text
+    assert "All 2 invariants hold" in whole
+    assert "Checkpoint 7 was signed" in whole
+    await db.execute("UPDATE portcullis.audit_result SET ok = false, found = 3, words = 'entry 5: <b>2</b> members' WHERE invariant = 'I1'")
+    broken = (await vera.get("/audit")).text
+    assert "<b>I1</b> is broken 3 times" in broken
+    assert "entry 5: &lt;b&gt;2&lt;/b&gt; members" in broken
+    assert "invariants hold" not in broken
+    assert "The auditor found a promise broken: I1, entry 5" in (await vera.get("/")).text
+    await db.execute("UPDATE portcullis.audit_result SET found = 0, looked_at = now() - interval '1 hour'")
+    assert "nobody looks" in (await vera.get("/audit")).text
+
+
+async def test_a_fault_of_ours_is_one_for_whoever_watches_too(mara: Visitor, db: asyncpg.Connection) -> None:
+    await db.execute("ALTER TABLE portcullis.pause RENAME COLUMN reason TO mislaid")
+    failed = await mara.get("/emergency")
+    assert failed.status_code == 500
+    assert "A fault of the console itself" in failed.text
+    assert "mislaid" not in failed.text
+
+
+async def test_a_database_that_is_away_is_said_to_be(mara: Visitor) -> None:
+    state, pool = mara.app.state, mara.app.state.pool
+    state.pool = await asyncpg.create_pool("postgresql://nobody@127.0.0.1:9/gone", min_size=0)
+    away = await mara.get("/")
+    await state.pool.close()
+    state.pool = pool
+    assert away.status_code == 503
+    assert "The database can" in away.text
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
