@@ -38,6 +38,25 @@ async def test_somebody_is_invited_listed_reset_and_removed(cli: Cli, db: asyncp
     ]
 
 
+async def test_nobody_is_invited_whose_invitation_could_not_be_handed_over(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], db: asyncpg.Connection
+) -> None:
+    cli = Cli(monkeypatch, capsys, {"DATABASE_URL": database_url, "PORTCULLIS_CONSOLE_ADDRESS": "0.0.0.0:8700"})
+    assert (await cli("operators", "add", "mara", "--role", "viewer", "--reason", "x")).code is ExitCode.NOT_SET_UP
+    assert await db.fetchval("SELECT count(*) FROM portcullis.operator") == 0
+
+
+async def test_an_order_of_a_user_without_a_name_is_recorded_with_the_number(
+    cli: Cli, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    added = await cli("operators", "add", "mara", "--role", "viewer", "--reason", "x")
+    assert added.code is ExitCode.OK
+    assert await db.fetchval("SELECT actor FROM portcullis.action") == "uid 54321"
+
+
 @pytest.mark.parametrize(
     ("tokens", "code"),
     [

@@ -1,15 +1,16 @@
 """Who may sign in to the console. Whoever has the database decides; every change is written down with who and why."""
 
-import getpass
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
+from jobs.store.steering import note as note_order
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
 from workers.cli.options import AsJson
+from workers.cli.ordering import Why, an_order
 from workers.cli.screen import moment, note, table, tell, tell_json
 from workers.settings import ConsoleSettings
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 HEADINGS = ("NAME", "ROLE", "ADDED", "LAST SIGN-IN", "SESSIONS", "STATE")
 
 Name: TypeAlias = Annotated[str, Parameter(help="What they type to sign in: letters, digits and . _ @ + -, up to 64.")]
-Why: TypeAlias = Annotated[str, Parameter(help="Why; kept with the record of it.")]
 
 
 async def add(
@@ -43,14 +43,14 @@ async def add(
     """
     from jobs.operators import add as add_operator  # noqa: PLC0415 -- Argon2 and codes are for who needs them
 
-    given = _role(role)
+    given, address = _role(role), _welcome()
     async with connected() as db, db.transaction():
         invitation = await add_operator(db, _name(name), given)
         if invitation is None:
             to_do = f"`portcullis operators reset {_name(name)}` invites them anew."
             raise Failure(ExitCode.REFUSED, "operator_exists", f"There is an operator {_name(name)} already", to_do)
         await _record(db, "add_operator", name, reason, role=given)
-    _hand_over(_name(name), given, invitation, as_json=as_json)
+    _hand_over(_name(name), given, invitation, address, as_json=as_json)
 
 
 async def list_(*, as_json: AsJson = False) -> None:
@@ -85,12 +85,13 @@ async def reset(name: Name, /, *, reason: Why, as_json: AsJson = False) -> None:
     """
     from jobs.operators import reset as reset_operator  # noqa: PLC0415 -- as above
 
+    address = _welcome()
     async with connected() as db, db.transaction():
         invitation = await reset_operator(db, _name(name))
         if invitation is None:
             raise _unknown(name)
         await _record(db, "reset_operator", name, reason)
-    _hand_over(_name(name), None, invitation, as_json=as_json)
+    _hand_over(_name(name), None, invitation, address, as_json=as_json)
 
 
 async def remove(name: Name, /, *, reason: Why, as_json: AsJson = False) -> None:
@@ -138,17 +139,15 @@ def _unknown(name: str) -> Failure:
 
 
 async def _record(db: "Connection", verb: str, name: str, reason: str, **details: str) -> None:
-    from jobs.store import steering  # noqa: PLC0415 -- as above
-
-    try:
-        order = steering.Order(actor=getpass.getuser(), via="cli", reason=reason)
-    except steering.MalformedOrderError as error:
-        raise Failure(ExitCode.USAGE, "malformed_order", str(error), "Say why, in a sentence.") from None
-    await steering.note(db, order, verb, scope="operator", subject=_name(name), details=details)
+    await note_order(db, an_order(reason), verb, scope="operator", subject=_name(name), details=details)
 
 
-def _hand_over(name: str, role: "Role | None", invitation: "Invitation", *, as_json: bool) -> None:
-    address = f"{ConsoleSettings.load().reached_at}/welcome"
+def _welcome() -> str:
+    """Return where an invitation is used. Asked first: a code that was made and can't be handed over is lost."""
+    return f"{ConsoleSettings.load().reached_at}/welcome"
+
+
+def _hand_over(name: str, role: "Role | None", invitation: "Invitation", address: str, *, as_json: bool) -> None:
     if as_json:
         tell_json({"name": name, "role": role, "address": address, "code": invitation.code, "until": invitation.until})
         return
