@@ -83,7 +83,7 @@ async def clear(which: Which, /, *, of: Subject = "", reason: Why, as_json: AsJs
 
 
 def _named(which: LimitScope, of: str) -> str:
-    return f"{which} {of}".rstrip().capitalize() if not of else f"{which.capitalize()} {of}"
+    return f"{which.capitalize()} {of}".rstrip()
 
 
 def _amount(which: LimitScope, amount: float) -> str:

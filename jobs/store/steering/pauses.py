@@ -111,7 +111,7 @@ async def _find(db: Connection, scope: PauseScope, subject: str, *, must_go_on: 
 
 
 async def _find_run(db: Connection, subject: str, *, must_go_on: bool) -> _Target:
-    if not (subject.isascii() and subject.isdigit() and 0 < int(subject) <= BIGGEST_RUN):
+    if not (subject.isascii() and subject.isdigit() and len(subject) <= len(str(BIGGEST_RUN)) and 0 < int(subject) <= BIGGEST_RUN):
         raise MalformedIdError("number of a run", subject, "bigint")
     run_id = int(subject)
     found = await db.fetchrow(FIND_RUN, run_id)
