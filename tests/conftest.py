@@ -8,6 +8,7 @@ A database is a copy of a template that is migrated once, which takes some 20 ms
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -106,8 +107,8 @@ def main_app_database_url(databases: Databases, id_type: IdType) -> Iterator[str
 @pytest.fixture
 def database_url(databases: Databases, id_type: IdType) -> Iterator[str]:
     """A database with the reference main app and Portcullis installed; nobody in it."""
-    template = databases.template("installed", id_type, build=lambda url: _install(url, id_type))
-    yield from _copy_of(databases, template)
+    with an_installed_database(databases, id_type) as url:
+        yield url
 
 
 @pytest.fixture
@@ -129,6 +130,12 @@ def redis_url(servers: Servers) -> str:
     with redis.Redis.from_url(url) as client:
         client.flushdb()
     return url
+
+
+@contextmanager
+def an_installed_database(databases: Databases, id_type: IdType = IdType.BIGINT) -> Iterator[str]:
+    """A database as `database_url` is one, for fixtures that several tests share."""
+    yield from _copy_of(databases, databases.template("installed", id_type, build=lambda url: _install(url, id_type)))
 
 
 def _copy_of(databases: Databases, template: str) -> Iterator[str]:

@@ -8,9 +8,8 @@ import pytest
 
 from jobs.store import measures
 from jobs.store.database import SESSION_SETTINGS
-from tests.conftest import Databases, _install
+from tests.conftest import Databases, an_installed_database
 from tests.integration.plans import used
-from workers.demo.main_app import IdType
 
 OPEN, OVER = 1_000, 60_000
 
@@ -29,13 +28,11 @@ SEED = """
 
 @pytest.fixture(scope="module")
 def seeded_url(databases: Databases) -> Iterator[str]:
-    name = databases.create(databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT)))
-    url = databases.url_of(name)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SEED.encode())
-        connection.execute("VACUUM portcullis.batch, portcullis.run")
-    yield url
-    databases.drop(name)
+    with an_installed_database(databases) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(SEED.encode())
+            connection.execute("VACUUM portcullis.batch, portcullis.run")
+        yield url
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from jobs.store import hints
 from jobs.store.database import SESSION_SETTINGS
 from jobs.store.steering import actions, dead, pauses, workers
 from jobs.store.views import members, queues, runs
-from tests.conftest import Databases, _install
+from tests.conftest import Databases, an_installed_database
 from tests.integration.plans import explained
-from workers.demo.main_app import IdType
 
 BIG, ORGANIZATION, MEMBER = 600, 600, 30_000
 
@@ -86,13 +85,11 @@ ASKED: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 @pytest.fixture(scope="module")
 def seeded_url(databases: Databases) -> Iterator[str]:
-    name = databases.create(databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT)))
-    url = databases.url_of(name)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SEED)
-        connection.execute("INSERT INTO portcullis.pause (scope, subject, paused_by, reason) VALUES ('run', '590', 'ines', 'why')")
-    yield url
-    databases.drop(name)
+    with an_installed_database(databases) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(SEED)
+            connection.execute("INSERT INTO portcullis.pause (scope, subject, paused_by, reason) VALUES ('run', '590', 'ines', 'why')")
+        yield url
 
 
 @pytest.fixture

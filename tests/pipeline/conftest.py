@@ -1,11 +1,14 @@
-"""A world for each test, looked over by the independent checker when the test is through with it."""
+"""A world, or a visit to real processes, for each test; the independent checker looks it over when the test is through with it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
 
+from tests.conftest import Databases, an_installed_database
+from tests.pipeline.system import System, Visit, a_system, visiting
 from tests.pipeline.world import World, a_world
+from workers.demo.servers import Servers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,3 +22,19 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
     async with a_world(database_url, redis_url) as world:
         yield world
         assert await world.violations() == []
+
+
+@pytest.fixture(scope="module")
+def system(databases: Databases, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The processes of the Procfile, which come up with the first visit."""
+    with (
+        an_installed_database(databases) as url,
+        a_system(tmp_path_factory.mktemp("system"), url, servers.redis_url) as system,
+    ):
+        yield system
+
+
+@pytest.fixture
+async def visit(system: System) -> AsyncIterator[Visit]:
+    async with visiting(system) as visit:
+        yield visit

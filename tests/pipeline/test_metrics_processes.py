@@ -1,28 +1,8 @@
 """Numbers are right across real processes: each counts its own, PostgreSQL adds up, and who ends in order leaves nothing untold."""
 
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
-
 from jobs.store import counts, measures
 from tests.builders import an_organization
-from tests.conftest import Databases, _install
-from tests.pipeline.system import System, Visit, a_system, visiting
-from workers.demo.main_app import IdType
-
-
-@pytest.fixture(scope="module")
-def system(databases: Databases, servers: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    name = databases.create(databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT)))
-    with a_system(tmp_path_factory.mktemp("system"), databases.url_of(name), servers.redis_url) as system:  # type: ignore[attr-defined]
-        yield system
-    databases.drop(name)
-
-
-@pytest.fixture
-async def visit(system: System) -> AsyncIterator[Visit]:
-    async with visiting(system) as visit:
-        yield visit
+from tests.pipeline.system import Visit
 
 
 async def total(visit: Visit, name: str) -> float:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -12,26 +11,9 @@ from jobs.keys import KeyRing
 from jobs.routing import ENFORCE_QUEUE, hint
 from jobs.store.batches import Stage as BatchStage
 from tests.builders import an_organization
-from tests.conftest import Databases, _install
-from tests.pipeline.system import KEYS, ROOT, System, Visit, a_system, visiting
+from tests.pipeline.system import KEYS, ROOT, Visit
 from tests.relay import Act, Rule, Stage
 from workers.broker.signed_encoder import SignedEncoder
-from workers.demo.main_app import IdType
-from workers.demo.servers import Servers
-
-
-@pytest.fixture(scope="module")
-def system(databases: Databases, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    name = databases.create(databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT)))
-    with a_system(tmp_path_factory.mktemp("system"), databases.url_of(name), servers.redis_url) as system:
-        yield system
-    databases.drop(name)
-
-
-@pytest.fixture
-async def visit(system: System) -> AsyncIterator[Visit]:
-    async with visiting(system) as visit:
-        yield visit
 
 
 async def test_a_run_that_a_message_asked_for(visit: Visit) -> None:

@@ -1,32 +1,13 @@
 """Real processes that are paused, killed while paused, and told to end; after each, the checker finds nothing wrong."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
 from jobs.store import steering
 from jobs.store.steering import Order, PauseScope
 from tests.builders import an_organization
-from tests.conftest import Databases, _install
-from tests.pipeline.system import System, Visit, a_system, visiting
-from workers.demo.main_app import IdType
-from workers.demo.servers import Servers
+from tests.pipeline.system import Visit
 
 ORDER = Order(actor="ines", via="cli", reason="a new kernel")
-
-
-@pytest.fixture(scope="module")
-def system(databases: Databases, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    name = databases.create(databases.template("installed", IdType.BIGINT, build=lambda url: _install(url, IdType.BIGINT)))
-    with a_system(tmp_path_factory.mktemp("steered"), databases.url_of(name), servers.redis_url) as system:
-        yield system
-    databases.drop(name)
-
-
-@pytest.fixture
-async def visit(system: System) -> AsyncIterator[Visit]:
-    async with visiting(system) as visit:
-        yield visit
 
 
 async def test_everything_is_killed_while_letters_are_paused(visit: Visit) -> None:
