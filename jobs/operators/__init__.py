@@ -7,8 +7,9 @@ Rules and numbers are those of `jobs.second_factor`: an attempt is counted and c
 decides who spends a code's step, and whatever was wrong the answer is the same.
 """
 
+from jobs.domain.permissions import Role
 from jobs.operators.enrolling import Begun, PoorPasswordError, begin, secret_of, set_up
-from jobs.operators.roster import Listed, Role, add, list_operators, remove, reset
+from jobs.operators.roster import Listed, add, list_operators, remove, reset
 from jobs.operators.sessions import Session, SessionRules, Started, end, end_others, find, set_time_zone, sweep
 from jobs.operators.signing_in import SignIn, sign_in
 

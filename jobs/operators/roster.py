@@ -8,8 +8,8 @@ import secrets
 from base64 import b32encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from jobs.domain.permissions import Role
 from jobs.operators.throttle import Tried, key_of
 from jobs.store.database import Database
 from jobs.store.statements import statement
@@ -22,13 +22,6 @@ RESET = statement("reset_operator")
 INVITED_FOR = timedelta(days=3)
 CODE_BYTES = 15
 GROUP = 6
-
-
-class Role(StrEnum):
-    """What somebody may do: look, or look and act."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

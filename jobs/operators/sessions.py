@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from jobs.operators.roster import Role
+from jobs.domain.permissions import Role
 from jobs.store.database import Database
 from jobs.store.statements import statement
 

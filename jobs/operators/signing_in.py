@@ -1,4 +1,4 @@
-"""Sign in: name, password and code at once. Whatever was wrong, the answer is the same, and so is how long it takes.
+"""Sign in: name, password and code at once. Whatever was wrong, the answer is the same, and a name that nobody has takes as long as one.
 
 count the attempt ─▶ compare the password ─▶ count the code ─▶ find its step ─▶ spend it and begin the session
 """

@@ -8,8 +8,8 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from jobs.domain.permissions import Role
 from jobs.store.database import Connection, Database
 from jobs.store.statements import statement
 from jobs.store.steering import MalformedOrderError, Order, Stale, Unknown, note
@@ -26,19 +26,12 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 TOKEN = re.compile(r"pct_[A-Za-z0-9_-]{43}")
 
 
-class TokenRole(StrEnum):
-    """What a token may do: look, or look and act."""
-
-    VIEWER = "viewer"
-    OPERATOR = "operator"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bearer:
     """Whoever holds a token that is good."""
 
     name: str
-    role: TokenRole
+    role: Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +39,7 @@ class Token:
     """A token as people see it: everything but itself. `expires_at` `None`: good until it is revoked."""
 
     name: str
-    role: TokenRole
+    role: Role
     created_by: str
     created_at: datetime
     expires_at: datetime | None
@@ -55,7 +48,7 @@ class Token:
     is_good: bool
 
 
-async def add(db: Database, order: Order, name: str, role: TokenRole, *, expires_at: datetime | None = None) -> str:
+async def add(db: Database, order: Order, name: str, role: Role, *, expires_at: datetime | None = None) -> str:
     """Make a token and return it; it can't be had again.
 
     Raises:
@@ -89,12 +82,12 @@ async def find(db: Database, token: str) -> Bearer | None:
     if not TOKEN.fullmatch(token):
         return None
     row = await db.fetchrow(FIND, digest(token))
-    return None if row is None else Bearer(name=row["name"], role=TokenRole(row["role"]))
+    return None if row is None else Bearer(name=row["name"], role=Role(row["role"]))
 
 
 async def list_tokens(db: Database) -> list[Token]:
     """Return every token, those that are good first."""
-    return [Token(**{**row, "role": TokenRole(row["role"])}) for row in await db.fetch(LIST)]
+    return [Token(**{**row, "role": Role(row["role"])}) for row in await db.fetch(LIST)]
 
 
 def digest(token: str) -> bytes:

@@ -3,8 +3,9 @@
 import asyncpg
 import pytest
 
+from jobs.domain.permissions import Role
 from jobs.store import tokens
-from jobs.store.tokens import Bearer, TokenRole
+from jobs.store.tokens import Bearer
 from tests.integration.cli_runner import Cli
 from workers.cli.exit_codes import ExitCode
 
@@ -17,7 +18,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dat
 async def test_a_token_is_shown_once_and_works(cli: Cli, db: asyncpg.Connection) -> None:
     made = await cli("tokens", "add", "bot", "--role", "operator", "--days", "90", "--reason", "deployments")
     token = made.out.strip()
-    assert await tokens.find(db, token) == Bearer(name="bot", role=TokenRole.OPERATOR)
+    assert await tokens.find(db, token) == Bearer(name="bot", role=Role.OPERATOR)
     assert "not shown again" in made.err
     listed = await cli("tokens", "list", "--json")
     assert token not in listed.out

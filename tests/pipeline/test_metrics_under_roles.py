@@ -8,11 +8,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from jobs.domain.permissions import Role as TokenRole
 from jobs.store import tokens
 from jobs.store.database import open_pool
 from jobs.store.roles import Role
 from jobs.store.steering import Order
-from jobs.store.tokens import TokenRole
 from tests.builders import an_organization
 from tests.conftest import Databases
 from tests.metrics_parts import an_exporter

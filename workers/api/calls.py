@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from jobs.domain.permissions import Role
 from jobs.store.database import Pool
 from jobs.store.ids import IdTypes
 from jobs.store.steering import Order
-from jobs.store.tokens import Bearer, TokenRole
+from jobs.store.tokens import Bearer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +50,9 @@ class Endpoint:
     problems: tuple[HTTPStatus, ...] = ()
 
     @property
-    def needs(self) -> TokenRole:
+    def needs(self) -> Role:
         """Looks are for both roles, orders for operators."""
-        return TokenRole.VIEWER if self.method == "GET" else TokenRole.OPERATOR
+        return Role.VIEWER if self.method == "GET" else Role.OPERATOR
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """What can be looked at: runs, members, queues, dead batches, workers, and what people ordered. Nothing here changes anything."""
 
 from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -8,9 +9,11 @@ from jobs.store import operations, steering
 from jobs.store.ids import MalformedIdError, OrganizationId
 from jobs.store.operations import QueueCount
 from jobs.store.steering import Action, Breaker, DeadBatch, DeadGroup, Pause, SendLimit, Unknown, WorkerSeen
+from jobs.store.views import audit as audit_views
 from jobs.store.views import members as member_views
 from jobs.store.views import queues as queue_views
 from jobs.store.views import runs as run_views
+from jobs.store.views.audit import Found, Signed
 from jobs.store.views.members import FactorEvent, MemberLetter, Membership
 from jobs.store.views.queues import Leader, Outbox
 from jobs.store.views.runs import Failures, RunFacts, RunLine, StageLine, Unfinished
@@ -94,6 +97,13 @@ class Actions(BaseModel):
     next_before: int | None = Field(description="`before` of the next page; null: this is the last.")
 
 
+class Audit(BaseModel):
+    """How the record stands. `portcullis audit verify` finds out whether anything in it was touched."""
+
+    invariants: list[Found] = Field(description="As the auditor found them when it last looked, broken ones first.")
+    checkpoint: Signed | None = Field(description="The last one that was signed.")
+
+
 async def list_runs(call: Call) -> Runs:
     """List runs, newest first."""
     asked = call.query
@@ -101,7 +111,8 @@ async def list_runs(call: Call) -> Runs:
     if asked.organization_id is not None:
         organization = await _organization(call, asked.organization_id)
     found = await run_views.list_page(call.db, before=asked.before, state=asked.state, organization=organization, limit=asked.limit)
-    return Runs(runs=found, next_before=found[-1].run_id if len(found) == asked.limit else None)
+    shown = [replace(one, status=_without_addresses(one.status)) for one in found]
+    return Runs(runs=shown, next_before=found[-1].run_id if len(found) == asked.limit else None)
 
 
 async def show_run(call: Call) -> Run:
@@ -112,7 +123,7 @@ async def show_run(call: Call) -> Run:
         raise _unknown_run(run_id)
     oldest = await run_views.find_oldest(call.db, run_id)
     return Run(
-        status=(await operations.look(call.db, run_id)).status,
+        status=_without_addresses((await operations.look(call.db, run_id)).status),
         facts=facts,
         stages=list((await run_views.list_stages(call.db, run_id)).values()),
         oldest_unfinished=oldest and replace(oldest, error=_said(oldest.error)),
@@ -195,6 +206,12 @@ async def list_actions(call: Call) -> Actions:
     return Actions(actions=found, next_before=found[-1].action_id if len(found) == asked.limit else None)
 
 
+async def show_audit(call: Call) -> Audit:
+    """Show how the record stands: what the auditor found, and the last signed checkpoint."""
+    found = await audit_views.list_results(call.db)
+    return Audit(invariants=[replace(one, words=_said(one.words)) for one in found], checkpoint=await audit_views.find_checkpoint(call.db))
+
+
 async def _organization(call: Call, text: str) -> OrganizationId:
     """Return an organization that exists. What can't be an id here is nobody's id."""
     try:
@@ -213,6 +230,10 @@ async def _look_at_run(call: Call, run_id: int) -> None:
 
 def _masked(address: str | None) -> str | None:
     return masked(address) if address else None
+
+
+def _without_addresses(status: dict[str, Any]) -> dict[str, Any]:
+    return status | {"errors": [said(error) for error in status.get("errors", ())]}
 
 
 def _said(text: str | None) -> str | None:

@@ -7,9 +7,10 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from jobs.domain.permissions import Role
 from jobs.store import tokens
 from jobs.store.database import Pool
-from jobs.store.tokens import Bearer, TokenRole
+from jobs.store.tokens import Bearer
 from workers.api.calls import Endpoint
 from workers.api.problems import Fault, Problem, malformed
 
@@ -29,7 +30,7 @@ async def bearer_of(request: Request, db: Pool, endpoint: Endpoint) -> Bearer:
     if bearer is None:
         to_do = "Send `Authorization: Bearer ...` with a token of `portcullis tokens add`."
         raise Problem(HTTPStatus.UNAUTHORIZED, "no_token", "No token that is good came with this request", to_do, headers=CHALLENGE)
-    if endpoint.needs is TokenRole.OPERATOR and bearer.role is not TokenRole.OPERATOR:
+    if endpoint.needs is Role.OPERATOR and bearer.role is not Role.OPERATOR:
         raise Problem(HTTPStatus.FORBIDDEN, "viewer", "This token may look, and not order anything", "Use an operator's token.")
     return bearer
 

@@ -24,6 +24,7 @@ LOOKS = (
     Endpoint(path="/limits", handler=looks.list_limits, answer=looks.Limits),
     Endpoint(path="/breakers", handler=looks.list_breakers, answer=looks.Breakers),
     Endpoint(path="/actions", handler=looks.list_actions, answer=looks.Actions, query_model=questions.ActionsQuery, problems=GONE),
+    Endpoint(path="/audit", handler=looks.show_audit, answer=looks.Audit),
 )
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
+from jobs.domain.permissions import Role
 from jobs.store.steering import note as note_order
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
@@ -15,7 +16,7 @@ from workers.cli.screen import moment, note, table, tell, tell_json
 from workers.settings import ConsoleSettings
 
 if TYPE_CHECKING:
-    from jobs.operators import Listed, Role
+    from jobs.operators import Listed
     from jobs.operators.roster import Invitation
     from jobs.store.database import Connection
 
@@ -28,7 +29,7 @@ async def add(
     name: Name,
     /,
     *,
-    role: Annotated[str, Parameter(help="What they may do: `viewer` looks, `operator` looks and acts.")],
+    role: Annotated[Role, Parameter(help="What they may do: `viewer` looks, `operator` looks and acts.")],
     reason: Why,
     as_json: AsJson = False,
 ) -> None:
@@ -43,14 +44,14 @@ async def add(
     """
     from jobs.operators import add as add_operator  # noqa: PLC0415 -- Argon2 and codes are for who needs them
 
-    given, address = _role(role), _welcome()
+    address = _welcome()
     async with connected() as db, db.transaction():
-        invitation = await add_operator(db, _name(name), given)
+        invitation = await add_operator(db, _name(name), role)
         if invitation is None:
             to_do = f"`portcullis operators reset {_name(name)}` invites them anew."
             raise Failure(ExitCode.REFUSED, "operator_exists", f"There is an operator {_name(name)} already", to_do)
-        await _record(db, "add_operator", name, reason, role=given)
-    _hand_over(_name(name), given, invitation, address, as_json=as_json)
+        await _record(db, "add_operator", name, reason, role=role)
+    _hand_over(_name(name), role, invitation, address, as_json=as_json)
 
 
 async def list_(*, as_json: AsJson = False) -> None:
@@ -125,15 +126,6 @@ def _name(typed: str) -> str:
     return name
 
 
-def _role(typed: str) -> "Role":
-    from jobs.operators import Role  # noqa: PLC0415 -- as above
-
-    try:
-        return Role(typed)
-    except ValueError:
-        raise Failure(ExitCode.USAGE, "unknown_role", f"There is no role {typed!r}", "Use --role viewer or --role operator.") from None
-
-
 def _unknown(name: str) -> Failure:
     return Failure(ExitCode.NOT_FOUND, "unknown_operator", f"There is no operator {_name(name)}", "`portcullis operators list` lists them.")
 
@@ -147,7 +139,7 @@ def _welcome() -> str:
     return f"{ConsoleSettings.load().reached_at}/welcome"
 
 
-def _hand_over(name: str, role: "Role | None", invitation: "Invitation", address: str, *, as_json: bool) -> None:
+def _hand_over(name: str, role: Role | None, invitation: "Invitation", address: str, *, as_json: bool) -> None:
     if as_json:
         tell_json({"name": name, "role": role, "address": address, "code": invitation.code, "until": invitation.until})
         return

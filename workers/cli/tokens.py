@@ -7,8 +7,9 @@ from typing import Annotated, TypeAlias
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from jobs.domain.permissions import Role
 from jobs.store import tokens
-from jobs.store.tokens import Token, TokenRole
+from jobs.store.tokens import Token
 from workers.cli.database import connected
 from workers.cli.options import AsJson
 from workers.cli.ordering import Why, an_order
@@ -23,7 +24,7 @@ async def add(
     name: Name,
     /,
     *,
-    role: Annotated[TokenRole, Parameter(help="What it may do: `viewer` looks, `operator` looks and acts.")],
+    role: Annotated[Role, Parameter(help="What it may do: `viewer` looks, `operator` looks and acts.")],
     days: Annotated[
         int | None,
         Parameter(show_default=False, help="For how long it is good; by default until revoked.", validator=Number(gte=1, lte=3650)),

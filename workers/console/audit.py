@@ -9,7 +9,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from jobs.store import audit as record
 from jobs.store import steering
 from jobs.store.database import Connection
 from jobs.store.views import audit as views
@@ -39,7 +38,7 @@ async def _standing(db: Connection) -> dict[str, Any]:
     results = await views.list_results(db)
     looked_at = max((one.looked_at for one in results), default=None)
     return {
-        "checkpoint": await record.last_checkpoint(db),
+        "checkpoint": await views.find_checkpoint(db),
         "results": results,
         "broken": [one for one in results if one.found],
         "looked_at": looked_at,

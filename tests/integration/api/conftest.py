@@ -7,8 +7,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from jobs.domain.permissions import Role
 from jobs.store import tokens
-from jobs.store.tokens import TokenRole
 from tests.integration.api.program import ORDER, Program
 from tests.integration.console.browser import ORIGIN, serving, settings
 
@@ -34,10 +34,10 @@ def nobody(http: httpx.AsyncClient) -> Program:
 @pytest.fixture
 async def bot(http: httpx.AsyncClient, db: asyncpg.Connection) -> Program:
     """A program that may order."""
-    return Program(http=http, token=await tokens.add(db, ORDER, "bot", TokenRole.OPERATOR))
+    return Program(http=http, token=await tokens.add(db, ORDER, "bot", Role.OPERATOR))
 
 
 @pytest.fixture
 async def watcher(http: httpx.AsyncClient, db: asyncpg.Connection) -> Program:
     """A program that may look."""
-    return Program(http=http, token=await tokens.add(db, ORDER, "watcher", TokenRole.VIEWER))
+    return Program(http=http, token=await tokens.add(db, ORDER, "watcher", Role.VIEWER))

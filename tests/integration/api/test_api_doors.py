@@ -8,8 +8,9 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from jobs.domain.permissions import Role
 from jobs.store import tokens
-from jobs.store.tokens import TokenRole, digest
+from jobs.store.tokens import digest
 from tests.integration.api.program import ORDER, Program, problem
 from workers.api.calls import Endpoint
 from workers.api.table import ENDPOINTS, ORDERS
@@ -54,7 +55,7 @@ async def test_a_token_is_good_until_it_is_revoked_or_expires(bot: Program, db: 
     assert await db.fetchval("SELECT used_at FROM portcullis.api_token WHERE name = 'bot'") == used_at, "not at every request"
     await tokens.revoke(db, ORDER, "bot")
     assert problem(await bot.get("/queues")) == (401, "no_token")
-    brief = await tokens.add(db, ORDER, "bot", TokenRole.VIEWER, expires_at=datetime.now(UTC) + timedelta(hours=1))
+    brief = await tokens.add(db, ORDER, "bot", Role.VIEWER, expires_at=datetime.now(UTC) + timedelta(hours=1))
     program = Program(http=bot.http, token=brief)
     assert (await program.get("/queues")).status_code == 200
     await db.execute("UPDATE portcullis.api_token SET expires_at = now() WHERE revoked_at IS NULL")

@@ -76,6 +76,32 @@ async def test_a_member_is_shown_with_masked_addresses(watcher: Program, db: asy
     assert "lovelace" not in shown.text.lower()
 
 
+async def test_addresses_in_other_people_s_words_are_masked(watcher: Program, db: asyncpg.Connection, run: int) -> None:
+    words = "5.1.1 <ada.lovelace@kestrel.example>: no such user"
+    batch = await db.fetchval(
+        "INSERT INTO portcullis.batch (run_id, stage, state, error, done_at) VALUES ($1, 'notice', 'dead', $2, now()) RETURNING batch_id",
+        *(run, words),
+    )
+    await db.execute("INSERT INTO portcullis.breaker (scope, subject, state, cause) VALUES ('relay', 'mail:25', 'open', $1)", words)
+    for path in ("/runs", f"/runs/{run}", "/dead", f"/dead/batches/{batch}", "/breakers"):
+        shown = (await watcher.get(path)).text
+        assert "<a…e@k…l.example>: no such user" in shown, path
+        assert "lovelace" not in shown, path
+
+
+async def test_how_the_record_stands_is_shown(watcher: Program, db: asyncpg.Connection) -> None:
+    assert (await watcher.get("/audit")).json() == {"invariants": [], "checkpoint": None}
+    await db.execute(
+        "INSERT INTO portcullis.audit_result (invariant, ok, found, words) VALUES ('I1', true, 0, NULL), ('I2', false, 3, 'run 7')"
+    )
+    await db.execute(
+        "INSERT INTO portcullis.audit_checkpoint (number, key_id, body, signature) VALUES (7, 'k1', '{}', repeat('x', 64)::bytea)"
+    )
+    shown = (await watcher.get("/audit")).json()
+    assert [(one["invariant"], one["found"], one["words"]) for one in shown["invariants"]] == [("I2", 3, "run 7"), ("I1", 0, None)]
+    assert (shown["checkpoint"]["number"], shown["checkpoint"]["key_id"]) == (7, "k1")
+
+
 async def test_queues_workers_limits_breakers_and_pauses_are_listed(watcher: Program, db: asyncpg.Connection, run: int) -> None:
     await workers.announce(db, "host:1/enforce", "enforce", 2, "1")
     queues = (await watcher.get("/queues")).json()
