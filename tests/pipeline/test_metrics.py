@@ -144,6 +144,20 @@ async def test_letters_behind_the_barrier_and_what_is_paused_are_not_ready(
     await world.run_to_end(run)
 
 
+async def test_a_settlement_is_ready_in_a_paused_run_where_the_run_was_cancelled(
+    exporter: Exporter, world: World, organization: Organization
+) -> None:
+    run = await world.require(organization)
+    await world.enforce_all(run)
+    await pause(world.db, ORDER, PauseScope.RUN, str(run))
+    await world.db.execute("INSERT INTO portcullis.batch (run_id, stage, urgency) VALUES ($1, 'settle', 2)", run)
+    series = 'portcullis_queue_batches{queue="enforce",state="ready"}'
+    assert ((await exporter.scrape())[series], await world.look()) == (0, [])
+    await world.cancel(run)
+    assert (await exporter.scrape())[series] == len(await world.look()) > 0
+    await world.step_until(world.nothing_open)
+
+
 async def test_a_finish_behind_a_settlement_is_not_ready(exporter: Exporter, world: World, organization: Organization) -> None:
     run = await world.require(organization)
     await world.step_until(lambda: world.has_none(run, "plan", "enforce", "notice"), "plan_run", "enforce_batch", "notify_batch")

@@ -1,8 +1,8 @@
 -- Both queues in numbers, for metrics: what waits for a worker, for how long, and how long ago anything moved.
 --
--- `ready`: due, held by nobody, paused by nobody, behind no barrier; a settlement can't be paused. `stalled_seconds`: for how long
--- something has been ready while nothing of the queue was finished and no letter left; `run_stalled_seconds`: the same of the worst single
--- run. `unhinted_seconds`: how long the first batch of a run has been ready without a hint: how far the conductor is behind.
+-- `ready`: due, held by nobody, paused by nobody, behind no barrier; a pause does not hold up what was cancelled. `stalled_seconds`: for
+-- how long something has been ready while nothing of the queue was finished and no letter left; `run_stalled_seconds`: the same of the
+-- worst single run. `unhinted_seconds`: how long the first batch of a run has been ready without a hint: how far the conductor is behind.
 WITH parts AS MATERIALIZED (
     SELECT q.queue, b.ready, b.waiting, b.held, b.paused, b.lost, b.hinted, b.ready_since, b.head_since,
            CASE WHEN b.ready > 0 THEN (
@@ -29,7 +29,7 @@ WITH parts AS MATERIALIZED (
                min(o.next_at) FILTER (WHERE o.is_ready) AS ready_since,
                min(o.next_at) FILTER (WHERE o.is_ready AND o.place = 1 AND o.hinted_at IS NULL AND o.leased_until IS NULL) AS head_since
         FROM (
-            SELECT w.*, w.next_at <= now() AND NOT w.is_held AND (NOT s.is_paused OR w.stage = 'settle') AND CASE w.stage
+            SELECT w.*, w.next_at <= now() AND NOT w.is_held AND (NOT s.is_paused OR r.state = 'cancelled' AND w.stage = 'settle') AND CASE w.stage
                        WHEN 'notice' THEN NOT s.is_enforcing
                        WHEN 'lifted' THEN NOT s.is_settling
                        WHEN 'finish' THEN NOT s.is_unfinished
