@@ -69,7 +69,7 @@ async def revoke(db: Database, order: Order, name: str) -> None:
     """Let a token be good no longer.
 
     Raises:
-        Unknown: No token that is good has that name.
+        Unknown: There is no such token, or it was revoked before.
     """
     async with carrying_out(db) as connection:
         if await connection.fetchrow(REVOKE, name) is None:

@@ -16,7 +16,7 @@ from jobs.store.ids import MalformedIdError
 from jobs.store.steering import MalformedOrderError, Stale, Unknown
 from workers.api import openapi, reading
 from workers.api.calls import Call, Endpoint
-from workers.api.problems import NO_STORE, Problem
+from workers.api.problems import NO_STORE, Problem, of_status
 from workers.api.table import ENDPOINTS
 
 log = structlog.get_logger(__name__)
@@ -92,10 +92,7 @@ def _bug() -> Problem:
 
 async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- by registration
-    status = HTTPStatus(error.status_code)
-    name = {HTTPStatus.NOT_FOUND: "no_endpoint", HTTPStatus.METHOD_NOT_ALLOWED: "method"}.get(status, "http")
-    to_do = "GET /api/v1/openapi.json describes what there is."
-    return Problem(status, name, status.description or status.phrase, to_do, headers=error.headers).response()
+    return of_status(HTTPStatus(error.status_code), error.headers).response()
 
 
 async def _describe(_: Request) -> Response:

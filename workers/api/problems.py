@@ -65,8 +65,8 @@ def _words(fault: Any) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
-def no_endpoint() -> Problem:
-    """Say that there is nothing at this address."""
-    return Problem(
-        HTTPStatus.NOT_FOUND, "no_endpoint", "Nothing matches the given URI", "GET /api/v1/openapi.json describes what there is."
-    )
+def of_status(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Problem:
+    """Say what is the matter with a request that came to no endpoint."""
+    name = {HTTPStatus.NOT_FOUND: "no_endpoint", HTTPStatus.METHOD_NOT_ALLOWED: "method"}.get(status, "http")
+    to_do = "GET /api/v1/openapi.json describes what there is."
+    return Problem(status, name, status.description or status.phrase, to_do, headers=headers)

@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from jobs.operators import SessionRules
 from jobs.store.database import WEATHER
 from workers.api import api
-from workers.api.problems import no_endpoint
+from workers.api.problems import of_status
 from workers.console import (
     account,
     audit,
@@ -143,7 +143,7 @@ async def _refused(request: Request, refusal: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 -- by registration
     if request.url.path.startswith(API):  # a path that is none, such as one with a line break, does not come to the API's own routes
-        return no_endpoint().response()
+        return of_status(HTTPStatus(error.status_code), error.headers).response()
     if error.status_code == HTTPStatus.NOT_FOUND:
         return await _refused(request, Refusal(HTTPStatus.NOT_FOUND, "no_page", "There is no such page", "The overview leads everywhere."))
     to_do = "Nothing was done. The overview leads everywhere."

@@ -1,6 +1,7 @@
 """Sign in, and set up what one signs in with. The only pages that a stranger sees."""
 
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,7 +143,15 @@ def _is_signed_in(request: Request) -> bool:
 
 
 def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
+    """Return where guesses are counted: one machine's address, of IPv6 its network, in which a single subscriber has them all."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4 or address.ipv4_mapped:  # noqa: PLR2004 -- IPv4
+        return host
+    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 def _referring_path(request: Request) -> str:

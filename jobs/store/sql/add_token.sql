@@ -6,7 +6,7 @@
 -- $4  text                      who made it
 -- $5  timestamp with time zone  until when it is good; null: until it is revoked
 --
--- No row: a token that is good has that name.
+-- No row: there is a token of that name, and it was not revoked.
 INSERT INTO portcullis.api_token AS t (name, role, digest, created_by, expires_at)
 VALUES ($1, $2, $3, $4, $5::timestamptz)
 ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING

@@ -94,6 +94,18 @@ async def test_guesses_of_a_password_are_counted_and_lock_out_nobody_elsewhere(
     assert (await mara.sign_in()).status_code == 303
 
 
+async def test_guesses_from_one_network_of_ipv6_are_counted_together(app: Starlette, mara: Visitor, db: asyncpg.Connection) -> None:
+    for number in range(5):
+        async with stranger(app, address=f"2001:db8:0:7::{number}") as thief:
+            thief.name = "mara"
+            assert (await thief.sign_in(password="guess", code="000000")).status_code == 403
+    await forget_step(db)
+    for address, status in (("2001:db8:0:7:ffff::1", 403), ("2001:db8:0:8::1", 303)):
+        async with stranger(app, address=address) as somebody:
+            somebody.name, somebody.secret = "mara", mara.secret
+            assert (await somebody.sign_in()).status_code == status
+
+
 async def test_guesses_of_a_code_are_counted_wherever_they_come_from(app: Starlette, mara: Visitor, db: asyncpg.Connection) -> None:
     for number in range(5):
         async with stranger(app, address=f"203.0.113.{number}") as thief:
