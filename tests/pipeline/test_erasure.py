@@ -1,5 +1,6 @@
 """Forgetting somebody: nothing leads back to them, nothing else is lost, and the record still verifies."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -239,3 +240,22 @@ async def test_it_waits_for_a_batch_that_began_before_the_person_left(world: Wor
         with pytest.raises(asyncpg.LockNotAvailableError):
             await erase(world, organization.members[0])
     assert await erase(world, organization.members[0])
+
+
+async def test_it_waits_for_an_order_to_the_switch_before_it_holds_any_letter(
+    world: World, organization: Organization, database_url: str
+) -> None:
+    run = await world.require(organization)
+    await world.enforce_all(run)
+    await leave(world, organization.admin)
+    other = await asyncpg.connect(database_url)
+    lock = other.transaction()
+    await lock.start()
+    await other.execute("SELECT FROM portcullis.policy FOR UPDATE")
+    erasing = asyncio.create_task(erase(world, organization.admin))
+    await world.until(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"), 1)
+    await other.execute("SELECT FROM portcullis.batch FOR UPDATE NOWAIT")  # as a lift does next: held, it would be a deadlock
+    await lock.rollback()
+    assert (await erasing)["orders"] == 1
+    await other.close()
+    await world.run_to_end(run)

@@ -106,6 +106,9 @@ BEGIN
             USING ERRCODE = 'PC010',
                   HINT = 'Remove them from the main app first, in the same transaction if you like: the next batch would write them down again.';
     END IF;
+    -- What is changed below the batches is locked above them, as everywhere: policy, run, batch, ledger.
+    PERFORM FROM portcullis.policy p WHERE p.changed_by = erase_member.user_id ORDER BY p.organization_id FOR NO KEY UPDATE;
+    PERFORM FROM portcullis.run r WHERE r.requested_by = erase_member.user_id ORDER BY r.run_id FOR NO KEY UPDATE;
 
     LOOP
         SELECT coalesce(array_agg(DISTINCT d.batch_id), '{}') INTO wanted
