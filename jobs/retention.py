@@ -38,4 +38,7 @@ async def forget_for_ever(pool: Pool, days: int) -> None:
         except WEATHER as weather:
             log.warning("forgetting_failed", error=type(weather).__name__)
             is_more = False
+        except Exception:  # a right that is missing must show, and must not end it for good
+            log.exception("forgetting_failed")
+            is_more = False
         await asyncio.sleep(STEP_SECONDS if is_more else LOOK_SECONDS)

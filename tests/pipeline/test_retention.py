@@ -1,9 +1,11 @@
 """Runs that are over for long lose their members, in small steps; counts and record stay and still verify."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+import structlog
 
 from jobs import retention
 from jobs.audit.verification import Trust, verify
@@ -80,3 +82,17 @@ async def test_two_conductors_do_not_both_forget(world: World, database_url: str
         assert not await retention.forget(world.pool, 400)
     assert await members(world, run) == 4
     await other.close()
+
+
+async def test_what_it_may_not_do_is_said_and_tried_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = await an_old_run(world)
+    monkeypatch.setattr(retention, "LOOK_SECONDS", 0.02)
+    await world.db.execute("ALTER FUNCTION portcullis.forget_members RENAME TO mislaid")
+    with structlog.testing.capture_logs() as told:
+        monkeypatch.setattr(retention, "log", structlog.get_logger())
+        forgetting = asyncio.create_task(retention.forget_for_ever(world.pool, 400))
+        await world.until_so(lambda: any(line["event"] == "forgetting_failed" for line in told))
+    await world.db.execute("ALTER FUNCTION portcullis.mislaid RENAME TO forget_members")
+    await world.until(lambda: members(world, run), 0)
+    forgetting.cancel()
+    await asyncio.gather(forgetting, return_exceptions=True)
