@@ -76,8 +76,12 @@ WITH held AS MATERIALIZED (
       AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)
       AND f.verdict_before IS NOT NULL AND (f.verdict <> f.verdict_before OR f.ended > 0)
     RETURNING f.verdict, f.verdict_before, f.ended, f.is_back, f.notice, d.subject
+), sums AS MATERIALIZED (
+    -- A few rows, read in place of the members by all that only adds up.
+    SELECT batch_id, verdict, state, count(*)::integer AS members, sum(sessions_ended) AS sessions_ended
+    FROM inserted GROUP BY batch_id, verdict, state
 ), changes AS (
-    SELECT verdict, 1 AS weight, 1 AS member, sessions_ended FROM inserted
+    SELECT verdict, members AS weight, members AS member, sessions_ended FROM sums
     UNION ALL
     SELECT verdict, 1, 0, ended FROM revised
     UNION ALL
@@ -111,7 +115,8 @@ WITH held AS MATERIALIZED (
            sha256($10::bytea || sha256($9::bytea || portcullis.audit_message('enforced', $3, $1, r.happened_at, r.facts, r.records)))
     FROM record r
 ), letters AS (
-    SELECT batch_id, (state = 'owed')::integer AS owed, (state = 'suppressed')::integer AS suppressed FROM inserted
+    SELECT batch_id, CASE state WHEN 'owed' THEN members ELSE 0 END AS owed, CASE state WHEN 'suppressed' THEN members ELSE 0 END AS suppressed
+    FROM sums
     UNION ALL
     SELECT notice, 1, -1 FROM revised WHERE is_back
 ), notices AS (
