@@ -31,6 +31,8 @@ class Rules:
     `share` of the newest `sample` letters of a kind refused for good opens its breaker, and of the `canary` first ones of a run that
     run's; after a pause `probe` letters decide. `refusals_in_a_row` by policy, or for now, open a recipient domain's; after a pause
     `domain_probe` letters decide.
+
+    A run's own pause grows only while a quarter or more is refused: fewer are dead addresses, and waiting brings none of them back.
     """
 
     share: float = 0.05

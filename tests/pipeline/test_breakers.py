@@ -10,8 +10,9 @@ import pytest
 
 from jobs.domain.letters import LetterKind
 from jobs.resources import Resources
-from jobs.store import deliveries
-from jobs.store.breakers import Rules
+from jobs.store import breakers as store
+from jobs.store import deliveries, hints
+from jobs.store.breakers import Rules, Tally
 from tests.builders import Organization, a_member, an_organization
 from tests.pipeline.world import World, a_mailroom
 from tests.relay import Rule, Stage
@@ -182,6 +183,54 @@ async def test_a_probe_that_fares_badly_doubles_the_pause(world: World, redis_ur
             await world.hurry()
         assert await tried(world) == 100 + 2 * 20 + 1
         world.relay.rules.clear()
+
+
+async def told(world: World, run: int, answered: int, refused: int) -> float | None:
+    """What letters met, while the run's first ones are being tried; returns how long the next pause is, in seconds."""
+    tally = Tally(answered=answered, refused=refused, first_answered=answered, first_refused=refused)
+    decided = await store.tally_letters(world.pool, {(run, LetterKind.SIGNED_OUT): tally}, LONG)
+    assert [decision.run_id for decision in decided] == [run]
+    pause = await world.db.fetchval("SELECT extract(epoch FROM retry_at - now()) FROM portcullis.canary WHERE run_id = $1", run)
+    await retry_now(world)
+    await store.turn(world.pool, LONG)
+    return None if pause is None else round(float(pause))
+
+
+async def test_a_run_with_some_dead_addresses_never_waits_longer_than_the_first_time(world: World) -> None:
+    run = await enforced(world, await people(world, 3))
+    await store.open_canaries(world.pool, run, [LetterKind.SIGNED_OUT], LONG)
+    assert [await told(world, run, 100, 10)] + [await told(world, run, 20, 3) for _ in range(4)] == [60] * 5
+    assert await told(world, run, 20, 20) == 60 * 2**5, "a letter that nobody takes is another matter"
+    assert await told(world, run, 20, 1) is None
+    assert await told(world, run, 400, 40) == 60, "nor when they come late"
+
+
+async def test_what_is_known_of_a_run_is_forgotten_when_it_is_over_for_long(world: World) -> None:
+    over = await enforced(world, await people(world, 3))
+    await told_and_well(world, over)
+    await world.run_to_end(over)
+    await world.look()  # which closes it
+    still_open = await enforced(world, await people(world, 3))
+    await told_and_well(world, still_open)
+    await hints.forget(world.pool)
+    assert await _known_of(world) == ({over, still_open}, {f"run {over}", f"run {still_open}"})
+    await world.db.execute("UPDATE portcullis.canary SET changed_at = now() - interval '8 days'")
+    await world.db.execute("UPDATE portcullis.breaker SET changed_at = now() - interval '31 days'")
+    await hints.forget(world.pool)
+    assert await _known_of(world) == ({still_open}, set())
+
+
+async def told_and_well(world: World, run: int) -> None:
+    """Have a run's breaker open and close."""
+    await store.open_canaries(world.pool, run, [LetterKind.SIGNED_OUT], LONG)
+    assert await told(world, run, 100, 10) == 60
+    assert await told(world, run, 20, 0) is None
+
+
+async def _known_of(world: World) -> tuple[set[int], set[str]]:
+    canaries = await world.db.fetch("SELECT run_id FROM portcullis.canary WHERE letter = 'signed_out'")
+    breakers = await world.db.fetch("SELECT seen_by FROM portcullis.breaker")
+    return {row["run_id"] for row in canaries}, {row["seen_by"] for row in breakers}
 
 
 async def test_a_kind_of_letter_that_is_refused_everywhere_waits_everywhere_and_goes_on_by_itself(world: World) -> None:

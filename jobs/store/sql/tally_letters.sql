@@ -11,7 +11,7 @@
 -- $8   double precision  the share from which on a kind is held
 -- $9   integer           of how many letters, the newest
 -- $10  integer           how many letters are tried after a pause
--- $11  interval          the first pause; each one is twice as long as the one before
+-- $11  interval          the first pause; each one is twice as long as the one before, in one run only while a quarter or more is refused
 -- $12  interval          the longest pause
 --
 -- One row for each run and kind (run 0: everywhere) that was decided.
@@ -34,13 +34,15 @@ WITH given AS MATERIALIZED (
     FOR UPDATE OF c
 ), decided AS MATERIALIZED (
     SELECT l.*, CASE WHEN l.answered < l.goal THEN 'trying'
-                     WHEN l.refused > $8::double precision * l.answered AND NOT l.may_not_hold THEN 'held' ELSE 'passed' END AS state
+                     WHEN l.refused > $8::double precision * l.answered AND NOT l.may_not_hold THEN 'held' ELSE 'passed' END AS state,
+           -- A tenth is what old lists of addresses have, of every letter and for ever: longer pauses would only keep the others waiting.
+           CASE WHEN l.run_id = 0 OR l.refused * 4 >= l.answered THEN least(l.holds, 20) ELSE 0 END AS doublings
     FROM locked l
 ), moved AS (
     UPDATE portcullis.canary c
     SET state = d.state, answered = d.answered, refused = d.refused, begun = greatest(c.begun - d.returned, d.answered),
         holds = c.holds + (d.state = 'held')::integer,
-        retry_at = CASE d.state WHEN 'held' THEN now() + least($12::interval, $11::interval * 2 ^ least(c.holds, 20)) END,
+        retry_at = CASE d.state WHEN 'held' THEN now() + least($12::interval, $11::interval * 2 ^ d.doublings) END,
         changed_at = now()
     FROM decided d
     WHERE c.run_id = d.run_id AND c.letter = d.letter
@@ -74,7 +76,7 @@ WITH given AS MATERIALIZED (
 ), stopped AS (
     UPDATE portcullis.canary c
     SET state = 'held', goal = $10::integer, holds = c.holds + 1, changed_at = now(),
-        retry_at = now() + least($12::interval, $11::interval * 2 ^ least(c.holds, 20))
+        retry_at = now() + least($12::interval, $11::interval * 2 ^ CASE WHEN s.refused * 4 >= s.answered THEN least(c.holds, 20) ELSE 0 END)
     FROM suspects s
     WHERE c.run_id = s.run_id AND c.letter = s.letter AND c.state = 'passed'
       AND NOT EXISTS (SELECT FROM portcullis.breaker b WHERE b.scope = 'letter' AND b.subject = c.letter
