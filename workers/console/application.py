@@ -41,7 +41,7 @@ from workers.console import (
 from workers.console.address import Address
 from workers.console.database import close_pool, open_pool
 from workers.console.pages import HERE, page
-from workers.console.protection import API, Protection
+from workers.console.protection import API, HEADERS, Protection
 from workers.console.redis_look import RedisLook
 from workers.console.refusals import Refusal, SignInNeeded
 from workers.settings import Settings
@@ -166,6 +166,7 @@ async def _bug(request: Request, error: Exception) -> Response:
     log.error("console_failed", path=request.url.path, exc_info=error)
     request.scope["operator"] = None
     to_do = "Its cause is in the log, as console_failed. The command line does the same things: `portcullis --help`."
-    return page(
-        request, "refusal.html", answer=HTTPStatus.INTERNAL_SERVER_ERROR, what="A fault of the console itself", to_do=to_do, back="/"
-    )
+    what = "A fault of the console itself"
+    said = page(request, "refusal.html", answer=HTTPStatus.INTERNAL_SERVER_ERROR, what=what, to_do=to_do, back="/")
+    said.headers.update(HEADERS)  # Starlette says this outside of every middleware
+    return said

@@ -6,6 +6,7 @@ import pytest
 from jobs.client import require_second_factor
 from tests.builders import a_member, an_organization
 from tests.integration.console.browser import Visitor
+from workers.console.protection import HEADERS
 
 PAGES = ("/", "/runs", "/members", "/queues", "/dead", "/workers", "/limits", "/reconciler", "/audit", "/emergency", "/account")
 
@@ -83,6 +84,7 @@ async def test_a_fault_of_ours_is_one_for_whoever_watches_too(mara: Visitor, db:
     await db.execute("ALTER TABLE portcullis.pause RENAME COLUMN reason TO mislaid")
     failed = await mara.get("/emergency")
     assert failed.status_code == 500
+    assert failed.headers.items() >= {name.lower(): value for name, value in HEADERS.items()}.items()
     assert "A fault of the console itself" in failed.text
     assert "mislaid" not in failed.text
 
