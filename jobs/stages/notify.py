@@ -124,7 +124,7 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
         if resources.draining.is_set():
             raise Deferred(claim.batch_id, 0)
         if pause := mail.mailer.retry_in_seconds:
-            return Turn(letters=letters, deferred=deferred, wait_seconds=min(pause, AWAY_SECONDS), reason="the relay is away")
+            return Turn(letters=letters, deferred=deferred, wait_seconds=min(pause, AWAY_SECONDS), reason=_away_reason(mail))
         leave = await ask_leave(resources.pool, mail, claim)
         wave = await _send_next(resources, mail, claim, leave)
         letters += wave.letters - wave.unsent
@@ -141,6 +141,12 @@ async def _send_due(resources: Resources, mail: Mail, claim: Claim) -> Turn:
             return Turn(letters=letters, deferred=deferred)
         if leave.wait_seconds or (held and not wave.letters):
             await asyncio.sleep(STAY_SECONDS)
+
+
+def _away_reason(mail: Mail) -> str:
+    """Say which relays are away, as far as this process shows them by now."""
+    away = [relay.subject for relay in mail.breakers.relays if relay.state != "closed"] if mail.breakers else []
+    return f"the relay is away: {', '.join(away)}" if away else "the relay is away"
 
 
 def _held(mail: Mail, claim: Claim, leave: Leave, wave: Wave) -> Turn | None:

@@ -110,7 +110,7 @@ async def test_the_relay_away_for_all_of_the_enforcing(visit: Visit) -> None:
     await visit.until(lambda: visit.db.fetchval("SELECT sum(sessions_ended) = 6 FROM portcullis.batch WHERE run_id = $1", run))
 
     async def says_why() -> bool:
-        return any("the relay is away" in error for error in (await visit.status(run))["errors"])
+        return any("the relay is away: 127.0.0.1:" in error for error in (await visit.status(run))["errors"])
 
     await visit.until(says_why)
     visit.system.start_relay()

@@ -1,18 +1,18 @@
 """Addresses that are not written to: who they are and why, and how to change it."""
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from jobs.store import suppressions
-from jobs.store.steering import MalformedOrderError, Order, Stale
+from jobs.store.steering import MalformedOrderError, Stale
 from jobs.store.suppressions import Source, Suppression
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
 from workers.cli.options import AsJson, Limit
+from workers.cli.ordering import an_order
 from workers.cli.screen import moment, table, tell, tell_json
 
 HEADINGS = ("ADDRESS", "SOURCE", "SINCE", "UNTIL", "RUN", "REASON")
@@ -63,7 +63,7 @@ async def add(address: Address, /, *, reason: Why, as_json: AsJson = False) -> N
     """
     try:
         async with connected() as db:
-            await suppressions.suppress(db, _order(reason), address)
+            await suppressions.suppress(db, an_order(reason), address)
     except MalformedOrderError as error:
         raise _malformed(error) from error
     if as_json:
@@ -84,7 +84,7 @@ async def remove(address: Address, /, *, reason: Why, as_json: AsJson = False) -
     """
     try:
         async with connected() as db:
-            source = await suppressions.unsuppress(db, _order(reason), address)
+            source = await suppressions.unsuppress(db, an_order(reason), address)
     except MalformedOrderError as error:
         raise _malformed(error) from error
     except Stale as stale:
@@ -93,10 +93,6 @@ async def remove(address: Address, /, *, reason: Why, as_json: AsJson = False) -
         tell_json({"removed": suppressions.spellings(address)[0], "source": source})
     else:
         tell(f"{suppressions.spellings(address)[0]} is written to again.")
-
-
-def _order(reason: str) -> Order:
-    return Order(actor=getpass.getuser(), via="cli", reason=reason)
 
 
 def _malformed(error: MalformedOrderError) -> Failure:
