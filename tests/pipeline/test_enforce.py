@@ -213,6 +213,24 @@ async def test_an_app_whose_view_names_somebody_twice_is_borne_with(world: World
     assert (status["state"], status["members"], status["sessions_ended"]) == ("done", 4, 3)
 
 
+async def test_two_batches_over_the_same_members_at_once_write_each_of_them_down_once(world: World, organization: Organization) -> None:
+    run, hint = await planned(world, organization)
+    await world.db.execute("INSERT INTO portcullis.batch (run_id, stage, urgency) VALUES ($1, 'enforce', 1)", run)
+    (other,) = await world.look()
+    async with world.another() as blocker:
+        transaction = blocker.transaction()
+        await transaction.start()
+        await blocker.execute("SELECT FROM app.sessions WHERE user_id = $1 FOR UPDATE", organization.members[1].id)
+        working = [asyncio.create_task(world.hand_over(one)) for one in (hint, other)]
+        await world.somebody_waits(count=2)
+        await transaction.rollback()
+    await asyncio.gather(*working)
+    assert sorted(batch["state"] for batch in await world.batches(run, "enforce")) == ["done", "open"]
+    status = await world.run_to_end(run)
+    assert (status["state"], status["members"], status["sessions_ended"]) == ("done", 4, 3)
+    assert sorted(batch["attempts"] for batch in await world.batches(run, "enforce")) == [1, 2]
+
+
 async def test_letters_that_nobody_is_owed_are_done_with_at_once(world: World, organization: Organization) -> None:
     await a_member(world.db, organization.id, active=False)
     await world.change("SELECT app.deactivate(user_id) FROM app.users WHERE user_id <> $1", organization.admin.id)
