@@ -7,7 +7,7 @@ import pytest
 from jobs.ports import Scope, SmtpStage
 from tests.mailer_parts import ListRecorder, a_mailer, an_envelope, send, some_envelopes, until
 from tests.relay import Act, Relay, Rule, Stage
-from workers.mailer import PooledMailer
+from workers.mailer import Fleet
 from workers.mailer.breaker import BreakerState, RelayBreaker
 from workers.mailer.pace import Pace
 from workers.mailer.terms import Terms
@@ -291,7 +291,7 @@ async def test_a_mailer_comes_from_the_settings() -> None:
                 "PORTCULLIS_LETTERS_PER_CONNECTION": "2",
             }
         )
-        mailer = PooledMailer.from_settings(settings)
+        mailer = Fleet.from_settings(settings)
         await send(mailer, some_envelopes(4))
         await mailer.aclose()
     assert relay.connections == 2

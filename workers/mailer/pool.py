@@ -7,18 +7,16 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
-from typing import Self
 
 from jobs.ports import Envelope, Receipt, Recorder, Scope
 from workers.mailer.breaker import BreakerState, RelayBreaker, Trouble
 from workers.mailer.concurrency import Concurrency
-from workers.mailer.connection import Opened, local_hostname, open_connection, tls_context
+from workers.mailer.connection import Opened, open_connection, tls_context
 from workers.mailer.pace import Pace
 from workers.mailer.staff import Staff
 from workers.mailer.terms import Terms
 from workers.mailer.waves import Wave, unsent
-from workers.settings import Relay, Security, Settings
+from workers.settings import Relay, Security
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,19 +60,6 @@ class PooledMailer:
             concurrency=Concurrency(limit=connections),
             pace=Pace(connections_per_minute),
             has_stand_in=self._has_stand_in,
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the mailer for `SMTP_URL`, within the settings' limits."""
-        _, sender = parseaddr(settings.mail_from)
-        return cls(
-            settings.relay,
-            hostname=local_hostname(sender.rpartition("@")[2]),
-            connections=settings.connections,
-            connections_per_minute=settings.connections_per_minute,
-            terms=Terms(letters=settings.letters_per_connection),
-            tls=None if settings.relay.security is Security.PLAIN else tls_context(settings.smtp_ca),
         )
 
     @property
