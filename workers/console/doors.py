@@ -19,6 +19,8 @@ Ordering: TypeAlias = Callable[[Request, Session, FormData], Awaitable[Response]
 MOST_FIELDS = 200
 LIVE = "live"
 """The word in an address that asks for a page's stream."""
+GONE = "event: gone\ndata:\n\n"
+"""What a stream says to a page that nobody is signed in at any more. A browser never asks again after an answer that is no stream."""
 
 
 def anybody(page: Page) -> Page:

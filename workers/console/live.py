@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from jobs.store.database import WEATHER
-from workers.console.doors import LIVE, Page, find_session, viewers
+from workers.console.doors import GONE, LIVE, Page, find_session, viewers
 from workers.console.pages import page, render_block
 from workers.console.refusals import Refusal
 
@@ -65,7 +65,7 @@ async def _event(request: Request, look: Look) -> str:
         session = request.scope["operator"] = await find_session(request, is_here=False)
         if session is None or not session.is_full:
             request.scope["operator"] = None
-            return _written("gone", "")
+            return GONE
         shown = await look(request)
         return _written("part", render_block(request, shown.template, BLOCK, **shown.values))
     except Refusal as refusal:

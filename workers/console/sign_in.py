@@ -14,7 +14,7 @@ from jobs import operators
 from jobs.operators import PoorPasswordError, Session, SignIn, Started
 from jobs.second_factor import qr
 from workers.console.address import COOKIE
-from workers.console.doors import anybody, beginners, read_form
+from workers.console.doors import GONE, LIVE, anybody, beginners, read_form
 from workers.console.pages import page
 from workers.console.refusals import SignInNeeded
 
@@ -95,6 +95,8 @@ async def set_up(request: Request, session: Session, form: FormData) -> Response
 async def send_away(request: Request, needed: Exception) -> Response:
     """Lead whoever is not signed in to where they can, and afterwards back to the page."""
     assert isinstance(needed, SignInNeeded)  # noqa: S101 -- by registration
+    if request.query_params.get(LIVE) and not needed.was_order:
+        return Response(GONE, media_type="text/event-stream")
     why = "expired-order" if needed.was_order else "expired" if COOKIE in request.cookies else ""
     wanted = _referring_path(request) if needed.was_order else str(request.url.replace(scheme="", netloc="")) or "/"
     target = str(

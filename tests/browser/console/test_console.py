@@ -211,6 +211,14 @@ def test_an_expired_sign_in_leads_back_to_the_page(mara: Watcher, ground: Ground
     mara.sees("Queues")
 
 
+def test_an_open_page_outlives_a_proxy_that_answered_for_the_console(mara: Watcher) -> None:
+    mara.page.route("**/queues?live=1", lambda route: route.fulfill(status=502, body="Bad gateway"))
+    mara.go("/queues")
+    expect(mara.page.locator("#trouble")).to_contain_text("can't be reached")
+    mara.page.unroute("**/queues?live=1")
+    expect(mara.page.locator("#trouble")).to_be_hidden()
+
+
 def test_a_run_is_cancelled_for_good(mara: Watcher, ground: Ground) -> None:
     run = ground.runs["running"]
     mara.go(f"/runs/{run}")

@@ -205,6 +205,13 @@ async def test_a_stream_that_an_open_page_begins_again_keeps_no_session_awake(ma
     assert await db.fetchval("SELECT max(seen_at) < now() - interval '29 minutes' FROM portcullis.operator_session")
 
 
+async def test_a_stream_begun_after_the_sign_in_expired_tells_the_page(mara: Visitor, db: asyncpg.Connection) -> None:
+    await db.execute("UPDATE portcullis.operator_session SET expires_at = now()")
+    answer = await mara.get("/queues?live=1")
+    assert answer.headers["content-type"].startswith("text/event-stream")  # after anything else a browser never asks again
+    assert answer.text == "event: gone\ndata:\n\n"
+
+
 async def test_a_session_that_began_in_the_moment_of_a_reset_is_worth_nothing(mara: Visitor, db: asyncpg.Connection) -> None:
     session = await db.fetchrow("SELECT * FROM portcullis.operator_session")
     await operators.reset(db, "mara")

@@ -6,6 +6,7 @@ const live = document.querySelector("[data-live]");
 const trouble = document.getElementById("trouble");
 const news = document.getElementById("news");
 const title = document.title;
+const AGAIN_MS = 3000;
 
 function localize(root) {
   const options = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZoneName: "short" };
@@ -54,17 +55,22 @@ function watch() {
   address.searchParams.set("live", "1");
   let source = null;
   const open = () => {
-    if (source) return;
+    if (source || document.hidden) return;
     source = new EventSource(address);
     source.addEventListener("part", (event) => { complain(""); if (!isBusy()) { show(event.data); tell(); } });
     source.addEventListener("trouble", (event) => complain(event.data));
     source.addEventListener("gone", () => location.reload());
-    source.onerror = () => complain("The console can't be reached; this is how it was.");
+    source.onerror = () => {
+      complain("The console can't be reached; this is how it was.");
+      if (source?.readyState !== EventSource.CLOSED) return; // a broken connection: the browser tries again by itself
+      close(); // an answer that is no stream: it does not
+      setTimeout(open, AGAIN_MS);
+    };
   };
   const close = () => { source?.close(); source = null; };
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
-  if (!document.hidden) open();
+  open();
 }
 
 localize(document);
