@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jobs.domain.outcomes import Scope
 
@@ -25,8 +25,7 @@ class SmtpStage(StrEnum):
     DOT = "dot"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One letter, ready to leave.
 
     `reference` is handed back untouched with the receipt. `sender` and `recipient` are ASCII (IDNA applied), without angle
@@ -39,8 +38,7 @@ class Envelope:
     content: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of one letter: scope, stage reached, and the relay's words (`text` capped at 200 characters, one line)."""
 
     scope: Scope

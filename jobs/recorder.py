@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import structlog
 
@@ -59,8 +59,7 @@ class Wave:
     committed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """What an envelope carries along, to find its way back into the ledger."""
 
     wave: Wave

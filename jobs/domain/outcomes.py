@@ -1,8 +1,7 @@
 """What a relay's answer means for a letter: its next state, and when it is due again."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from jobs.domain.backoff import HOLD, PATIENCE, next_rung, time_spent
 from jobs.domain.letters import LetterState
@@ -35,8 +34,7 @@ class Scope(StrEnum):
     """The final dot was written and no answer came: the one case of doubt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is written into the ledger: `seconds` until the letter is due again; attempts and doubts to add."""
 
     state: LetterState

@@ -7,6 +7,7 @@ be read is the composer's work, not the caller's.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +27,7 @@ class Occasion:
     """When the decision was committed; aware."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addressee:
+class Addressee(NamedTuple):
     """The member one letter goes to, as `directory.member` has them when the letter is claimed."""
 
     member_id: str
@@ -76,8 +76,7 @@ class Change:
     """The factor was not removed, but blocked after too many wrong codes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composed:
+class Composed(NamedTuple):
     """A finished letter. `sender` and `recipient` are bare ASCII mailboxes; `content` is what `jobs.ports.Envelope` asks for."""
 
     sender: str

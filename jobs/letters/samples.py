@@ -3,7 +3,6 @@
 The names are invented, the domains reserved for examples (RFC 2606).
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from jobs.domain.letters import LetterKind
@@ -65,7 +64,7 @@ def write_sample(
     occasion = Occasion(run_id=OCCASION.run_id, organization_id=OCCASION.organization_id, requested_at=OCCASION.requested_at)
     addressee = Addressee(member_id=ADDRESSEE.member_id, address=address or ADDRESSEE.address, locale=language)
     if not sparse:
-        occasion, addressee = OCCASION, replace(ADDRESSEE, locale=language, address=addressee.address)
+        occasion, addressee = OCCASION, ADDRESSEE._replace(locale=language, address=addressee.address)
     return composer.compose(
         kind, occasion, addressee, slot="notice", dated=dated, totals=totals_for(kind), change=change_for(kind, sparse=sparse)
     )

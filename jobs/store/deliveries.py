@@ -23,6 +23,9 @@ PART_DEFERRED = RangeStatement.load("part_deferred")
 OWE_LIFTED = RangeStatement.load("owe_lifted")
 
 
+KINDS = {str(kind): kind for kind in LetterKind}
+
+
 class Slot(StrEnum):
     """Which of a run's letters to a member it is."""
 
@@ -56,9 +59,10 @@ def slot_of(stage: Stage) -> Slot:
             assert_never(stage)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
+class Letter(NamedTuple):
     """One letter that is `sending`: which, and to whom, frozen at its first claim (`first_tried_at`, which is also its date).
+
+    The fields stand in the order of the columns of `mark_letters`.
 
     `was_refused`: a relay has refused it for good before, and has been counted.
     """
@@ -89,8 +93,7 @@ class Due(NamedTuple):
     letter: LetterKind | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of one letter, ready to be written: where it is in the ledger, the claim it was sent under, and the outcome."""
 
     claim: Claim
@@ -160,23 +163,7 @@ async def mark(
     )
     if not rows:
         raise Obsolete(claim.batch_id)
-    marked = Marked(
-        Letter(
-            member_id=row[0],
-            letter=LetterKind(row[1]),
-            recipient=row[2],
-            display_name=row[3],
-            locale=row[4],
-            time_zone=row[5],
-            kind=row[6],
-            first_tried_at=row[7],
-            attempts=row[8],
-            doubts=row[9],
-            was_refused=row[10],
-        )
-        for row in rows
-        if row[0] is not None
-    )
+    marked = Marked(Letter(row[0], KINDS[row[1]], *row[2:11]) for row in rows if row[0] is not None)
     if canaries:
         marked.held_back = frozenset(LetterKind(kind) for row in rows for kind in row[11] or ())
     return marked

@@ -11,7 +11,7 @@ import random
 import statistics
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from jobs.domain.letters import LetterKind
@@ -88,7 +88,7 @@ def _members() -> list[tuple[datetime, LetterKind, Addressee]]:
         name = f"{family} {given}" if culture.family_first else f"{given} {family}"
         blank = Addressee(member_id=str(100_000 + number), address=f"member{number}@mail{number % 40}.example")
         dated = DATED + timedelta(seconds=number // LETTERS_A_SECOND)
-        members.append((dated, kind, replace(blank, display_name=name, locale=culture.locale, time_zone=culture.time_zone)))
+        members.append((dated, kind, blank._replace(display_name=name, locale=culture.locale, time_zone=culture.time_zone)))
     return members
 
 

@@ -90,7 +90,7 @@ def a_composer(branding: Branding) -> Composer:
 
 
 def written(branding: Branding, language: str = "en", kind: LetterKind = LetterKind.PROTECTED) -> tuple[str, str, str]:
-    composed = a_composer(branding).compose(kind, OCCASION, replace(ADDRESSEE, locale=language), slot="notice", dated=DATED)
+    composed = a_composer(branding).compose(kind, OCCASION, ADDRESSEE._replace(locale=language), slot="notice", dated=DATED)
     message = email.message_from_bytes(composed.content, policy=email.policy.default)
     text, html = (part.get_content() for part in message.iter_parts())
     return message["Subject"], text, html

@@ -54,10 +54,10 @@ class Written:
 
 @lru_cache(maxsize=2_000)
 def write(kind: LetterKind, language: str, situation: str) -> Written:
-    occasion, addressee = OCCASION, replace(ADDRESSEE, locale=language)
+    occasion, addressee = OCCASION, ADDRESSEE._replace(locale=language)
     if situation == MISSING:
         occasion = Occasion(run_id=42, organization_id="7", requested_at=OCCASION.requested_at)
-        addressee = replace(addressee, display_name=None, kind=None)
+        addressee = addressee._replace(display_name=None, kind=None)
     elif situation != PLAIN:
         name = HOSTILE[situation]
         occasion = replace(
@@ -68,7 +68,7 @@ def write(kind: LetterKind, language: str, situation: str) -> Written:
             organization_time_zone=name,
             support_url=f"http://{name}",
         )
-        addressee = replace(addressee, display_name=name, time_zone=name, kind=name)
+        addressee = addressee._replace(display_name=name, time_zone=name, kind=name)
     totals = TOTALS if kind is LetterKind.REPORT else None
     change = change_for(kind, sparse=situation == MISSING)
     if change and situation in HOSTILE:

@@ -9,6 +9,7 @@ round for ever.
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jobs.ports import Receipt, Scope, SmtpStage
 
@@ -28,8 +29,7 @@ QUEUE_ID = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(NamedTuple):
     """One reply of a relay, already on one line: code, RFC 3463 code where there is one, and its words."""
 
     code: int

@@ -8,7 +8,6 @@ One kind of letter is tried again here: one that a connection at its end surely 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import structlog
 
@@ -232,7 +231,7 @@ class Staff:
 def _impersonal(receipt: Receipt) -> Receipt:
     """Leave out words that may name one letter's recipient: this becomes every waiting letter's reason, and a line on a status page."""
     personal = receipt.code is not None and receipt.stage not in SETTING_UP
-    return replace(receipt, text="") if personal else receipt
+    return receipt._replace(text="") if personal else receipt
 
 
 async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
