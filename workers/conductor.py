@@ -27,6 +27,7 @@ from jobs.store.hints import Due
 from workers.broker.watchdog import LoopWatchdog
 from workers.metrics.telling import telling
 from workers.settings import Settings
+from workers.vital import vital
 
 if TYPE_CHECKING:
     import dramatiq
@@ -200,9 +201,12 @@ async def conduct(settings: Settings, publisher: Publisher) -> None:
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, conductor.stop)
         listening = asyncio.create_task(listen(settings.direct_database_url, conductor))
+        vital(listening, "listener")
         stack.callback(listening.cancel)
         notary = asyncio.create_task(Notary(pool, settings.key_ring).run())
+        vital(notary, "notary")
         stack.callback(notary.cancel)
         forgetting = asyncio.create_task(forget_for_ever(pool, settings.retention_days))
+        vital(forgetting, "retention")
         stack.callback(forgetting.cancel)
         await conductor.run()

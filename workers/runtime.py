@@ -35,6 +35,7 @@ from workers.mailer import Fleet, RedisLimiter, Signboard, follow_orders
 from workers.metrics.limiting import CountedLimiter
 from workers.metrics.telling import telling
 from workers.settings import Settings
+from workers.vital import vital
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +119,8 @@ class Runtime:
         signboard = Signboard(pool, self.station.name, mailer)
         recording = asyncio.create_task(recorder.run())
         following = asyncio.gather(breakers.follow(), follow_orders(pool, limiter, breakers=breakers, signboard=signboard))
+        vital(recording, "recorder")
+        vital(following, "orders and breakers")
         try:
             yield Mail(
                 mailer=mailer,
