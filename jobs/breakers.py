@@ -21,7 +21,7 @@ from jobs.ports import Receipt, SmtpStage
 from jobs.store import breakers as store
 from jobs.store.batches import Stage
 from jobs.store.breakers import EVERYWHERE, DomainTally, Rules, Shown, Tally
-from jobs.store.database import WEATHER, Database
+from jobs.store.database import Database, is_weather
 
 log = structlog.get_logger(__name__)
 
@@ -188,11 +188,11 @@ class Breakers:
             await self.tell()
             if asyncio.get_running_loop().time() >= self._looked_at + seconds:
                 await self.look()
-        except WEATHER as weather:
-            log.debug("breakers_unseen", error=type(weather).__name__)
-            await asyncio.sleep(seconds)
-        except Exception:
-            log.exception("breakers_unseen")
+        except Exception as error:
+            if is_weather(error):
+                log.debug("breakers_unseen", error=type(error).__name__)
+            else:
+                log.exception("breakers_unseen")
             await asyncio.sleep(seconds)
 
     async def _tell_letters(self) -> int:

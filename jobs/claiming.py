@@ -20,7 +20,7 @@ from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import batches
 from jobs.store.batches import Claim, Stage
-from jobs.store.database import WEATHER
+from jobs.store.database import is_weather
 
 log = structlog.get_logger(__name__)
 
@@ -89,17 +89,11 @@ async def _do(resources: Resources, claim: Claim, work: Work) -> str:
         ending = "slow"
         # Not weather: a batch that is always too slow would otherwise be tried for ever.
         await _try_again(resources, claim, slowness, is_attempt=True)
-    except WEATHER as weather:
-        # asyncpg says the same to a lost connection and to a statement that is called wrongly; it has a hint for the latter only.
-        is_ours = isinstance(weather, asyncpg.InterfaceError) and weather.hint is not None
-        ending = "failed" if is_ours else "weather"
-        if is_ours:
+    except Exception as error:
+        ending = "weather" if is_weather(error) else "failed"
+        if ending == "failed":
             log.exception("batch_failed")
-        await _try_again(resources, claim, weather, is_attempt=is_ours)
-    except Exception as fault:
-        ending = "failed"
-        log.exception("batch_failed")
-        await _try_again(resources, claim, fault, is_attempt=True)
+        await _try_again(resources, claim, error, is_attempt=ending == "failed")
     return ending
 
 

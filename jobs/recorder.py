@@ -22,7 +22,7 @@ from jobs.domain.outcomes import Outcome, Scope, settle
 from jobs.failpoints import reach
 from jobs.ports import Envelope, Receipt
 from jobs.store.batches import Claim
-from jobs.store.database import WEATHER
+from jobs.store.database import is_weather
 from jobs.store.deliveries import Letter, Settled
 
 log = structlog.get_logger(__name__)
@@ -170,16 +170,16 @@ class LedgerRecorder:
         while True:
             try:
                 await self._write([settled for _, settled in taken])
-            except WEATHER as weather:
+            except Exception as error:
+                if not is_weather(error):
+                    # One that can't be written must not take the others, or this task, along; its batch fails, and is put aside some time.
+                    log.exception("letters_unrecordable", letters=len(taken))
+                    await self._write_apart(taken)
+                    return
                 attempt += 1
                 instruments.UNRECORDED_FLUSHES.inc()
-                log.warning("letters_unrecorded", letters=len(taken), attempt=attempt, error=type(weather).__name__)
+                log.warning("letters_unrecorded", letters=len(taken), attempt=attempt, error=type(error).__name__)
                 await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter
-            except Exception:
-                # One that can't be written must not take the others, or this task, along; its batch fails, and is put aside some time.
-                log.exception("letters_unrecordable", letters=len(taken))
-                await self._write_apart(taken)
-                return
             else:
                 return
 

@@ -22,7 +22,7 @@ from jobs.failpoints import reach
 from jobs.retention import forget_for_ever
 from jobs.routing import ACTORS, hint
 from jobs.store import hints
-from jobs.store.database import WEATHER, Connection, Pool, close_pool, open_pool
+from jobs.store.database import WEATHER, Connection, Pool, close_pool, is_weather, open_pool, weather_ignored
 from jobs.store.hints import Due
 from workers.broker.watchdog import LoopWatchdog
 from workers.metrics.telling import telling
@@ -85,6 +85,8 @@ class Conductor:
                 found = await self.look()
                 await asyncio.sleep(GATHER_SECONDS)
             except WEATHER as weather:
+                if not is_weather(weather):
+                    raise
                 instruments.LOOK_FAILURES.inc()
                 log.warning("look_failed", error=type(weather).__name__)
                 found = 0
@@ -92,7 +94,7 @@ class Conductor:
             if found < HINTS_PER_LOOK:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._bell.wait(), self._until_next)
-        with suppress(*WEATHER):
+        with weather_ignored():
             await hints.resign(self._pool, self._holder)
 
     async def look(self) -> int:

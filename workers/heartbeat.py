@@ -18,7 +18,7 @@ import structlog
 
 from jobs.resources import Resources
 from jobs.store import workers
-from jobs.store.database import WEATHER, Pool
+from jobs.store.database import Pool, is_weather, weather_ignored
 from jobs.store.workers import Station
 
 log = structlog.get_logger(__name__)
@@ -61,15 +61,16 @@ class Heartbeat:
         while True:
             try:
                 await self.beat()
-            except WEATHER as weather:
-                log.warning("heartbeat_missed", error=type(weather).__name__)
-            except Exception:
-                log.exception("heartbeat_failed")  # a worker that is not listed still works
+            except Exception as error:
+                if is_weather(error):
+                    log.warning("heartbeat_missed", error=type(error).__name__)
+                else:
+                    log.exception("heartbeat_failed")  # a worker that is not listed still works
             await self._wait()
 
     async def withdraw(self) -> None:
         """Say that the process has ended."""
-        with suppress(*WEATHER):
+        with weather_ignored():
             for queue in self.queues:
                 await workers.withdraw(self._pool, self._row(queue))
 

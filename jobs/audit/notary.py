@@ -10,7 +10,7 @@ import structlog
 from jobs.audit import checkpoints, sealing
 from jobs.audit.sealing import AT_A_TIME
 from jobs.keys import KeyRing, Purpose
-from jobs.store.database import WEATHER, Connection, Pool
+from jobs.store.database import Connection, Pool, is_weather
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +31,11 @@ class Notary:
         while True:
             try:
                 sealed = await self.look()
-            except WEATHER as weather:
-                log.warning("sealing_failed", error=type(weather).__name__)
-                sealed = 0
-            except Exception:
-                log.exception("sealing_failed")
+            except Exception as error:
+                if is_weather(error):
+                    log.warning("sealing_failed", error=type(error).__name__)
+                else:
+                    log.exception("sealing_failed")
                 sealed = 0
             if sealed < AT_A_TIME:
                 await asyncio.sleep(SEAL_SECONDS)

@@ -14,7 +14,7 @@ import structlog
 from jobs.audit.entries import records_of
 from jobs.second_factor.rules import MOST_FAILURES
 from jobs.store import audit
-from jobs.store.database import WEATHER, Connection, Pool
+from jobs.store.database import WEATHER, Connection, Pool, is_weather
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,8 @@ class Auditor:
             try:
                 await self.look()
             except WEATHER as weather:
+                if not is_weather(weather):
+                    raise
                 log.warning("audit_look_failed", error=type(weather).__name__)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -68,7 +70,7 @@ class Auditor:
         try:
             found, words = await question(connection)
         except (asyncpg.PostgresError, KeyError) as error:
-            if isinstance(error, WEATHER) and not isinstance(error, asyncpg.QueryCanceledError):
+            if is_weather(error) and not isinstance(error, asyncpg.QueryCanceledError):
                 raise
             found, words = 1, f"it could not be asked: {type(error).__name__}"
         return Result(invariant=invariant, found=found, words=words if found else None, seconds=clock() - begun)

@@ -21,7 +21,7 @@ from jobs.domain.outcomes import Outcome, Scope, settle
 from jobs.letters import Addressee, Change, Occasion, Unaddressable
 from jobs.ports import Envelope, Receipt
 from jobs.resources import Mail, Resources
-from jobs.store.database import WEATHER, Database
+from jobs.store.database import WEATHER, Database, is_weather
 from jobs.store.statements import statement
 
 CLAIM = statement("claim_factor_letters")
@@ -83,11 +83,12 @@ async def post_for_ever(resources: Resources) -> None:
         try:
             if not resources.mail.mailer.retry_in_seconds:
                 sent = await post(resources.pool, resources.mail)
-        except WEATHER as weather:
-            log.warning("letters_unposted", error=type(weather).__name__)
-        except Exception:
-            log.exception("letters_unposted")
-            await asyncio.sleep(FAULT_SECONDS)
+        except Exception as error:
+            if is_weather(error):
+                log.warning("letters_unposted", error=type(error).__name__)
+            else:
+                log.exception("letters_unposted")
+                await asyncio.sleep(FAULT_SECONDS)
         if sent < WAVE:
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -162,5 +163,7 @@ async def _write_through(db: Database, owed: Owed, said: tuple[object, ...]) -> 
         try:
             return cast("str | None", await db.fetchval(RECORD, owed.letter_id, owed.token, *said))
         except WEATHER as weather:
+            if not is_weather(weather):
+                raise
             log.warning("letter_unrecorded", letter=owed.letter_id, error=type(weather).__name__)
             await asyncio.sleep(LOOK_SECONDS)

@@ -9,7 +9,7 @@ the claim's token; a crash owes again what was on its way and not recorded, with
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,7 +27,7 @@ from jobs.recorder import Reference, Wave
 from jobs.resources import Mail, Resources
 from jobs.store import batches, deliveries
 from jobs.store.batches import Claim, Stage
-from jobs.store.database import WEATHER
+from jobs.store.database import weather_ignored
 from jobs.store.deliveries import Letter, slot_of
 
 log = structlog.get_logger(__name__)
@@ -286,7 +286,7 @@ async def _kept_alive(resources: Resources, claim: Claim) -> AsyncIterator[None]
     async def renew() -> None:
         while True:
             await asyncio.sleep(resources.lease.total_seconds() / 3)
-            with suppress(*WEATHER):
+            with weather_ignored():
                 await batches.renew(resources.pool, claim, resources.lease)
 
     renewal = asyncio.create_task(renew())

@@ -20,7 +20,7 @@ from jobs.domain.backoff import full_jitter
 from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import requests
-from jobs.store.database import WEATHER, Connection
+from jobs.store.database import WEATHER, Connection, is_weather
 from jobs.store.ids import IdTypes, MalformedIdError
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,8 @@ async def trigger(resources: Resources, request: Request) -> int | None:
             async with resources.pool.acquire() as connection, connection.transaction(isolation="read_committed"):
                 run = await _consume(connection, request)
         except WEATHER as weather:
+            if not is_weather(weather):
+                raise
             attempt += 1
             log.warning("request_postponed", request=str(request.request_id), attempt=attempt, error=type(weather).__name__)
             await asyncio.sleep(full_jitter(attempt, random.random(), first_seconds=0.2, most_seconds=5))  # noqa: S311 -- jitter

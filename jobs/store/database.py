@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -37,7 +39,31 @@ WEATHER = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
-"""What passes by itself: lost connections, deadlocks, serialization failures, shutdowns, too many connections. No batch is to blame."""
+"""Classes of what passes by itself: lost connections, deadlocks, serialization failures, shutdowns, too many connections.
+
+Who tries again asks `is_weather`: a statement that is called wrongly has one of these classes too.
+"""
+
+
+def is_weather(error: BaseException) -> bool:
+    """Whether this passes by itself and nobody is to blame, so that the same may be tried again for ever.
+
+    asyncpg raises `InterfaceError` for a lost connection and for a statement that is called wrongly; only the latter comes with a hint,
+    or as a class derived from it.
+    """
+    if isinstance(error, asyncpg.InterfaceError):
+        return type(error) is asyncpg.InterfaceError and error.hint is None
+    return isinstance(error, WEATHER)
+
+
+@contextmanager
+def weather_ignored() -> Iterator[None]:
+    """Leave out what the weather prevents; raise the rest."""
+    try:
+        yield
+    except WEATHER as error:
+        if not is_weather(error):
+            raise
 
 
 class WorkerConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types

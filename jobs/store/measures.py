@@ -5,7 +5,7 @@ from time import perf_counter
 
 import asyncpg
 
-from jobs.store.database import WEATHER, Database
+from jobs.store.database import Database, is_weather
 from jobs.store.statements import statement
 
 QUEUES = statement("gauge_queues")
@@ -125,7 +125,7 @@ async def gate(db: Database) -> GateMeasure:
     try:
         await db.fetchval("SELECT portcullis.gate($1, $2, 'password')", probe["user_id"], probe["organization_id"])
     except asyncpg.PostgresError as error:
-        if isinstance(error, WEATHER):
+        if is_weather(error):
             raise
         return GateMeasure(answers=False, seconds=None)
     return GateMeasure(answers=True, seconds=perf_counter() - began)

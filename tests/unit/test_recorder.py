@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+import asyncpg
 import pytest
 
 from jobs.domain.letters import LetterKind, LetterState
@@ -179,6 +180,17 @@ async def test_one_that_can_not_be_written_takes_no_other_along(ledger: Ledger) 
         recorder.record(an_envelope(another, a_letter(9)), a_receipt())
         await another.complete.wait()
         assert ledger.written == [0, 2, 9]
+
+
+async def test_a_statement_that_is_called_wrongly_is_not_tried_for_ever(ledger: Ledger) -> None:
+    called_wrongly = asyncpg.InterfaceError("the server expects 1 argument, 2 were passed", hint="Check the query.")
+    ledger.failures = [called_wrongly]
+    async with recording(ledger) as recorder:
+        wave = a_wave(1)
+        recorder.record(an_envelope(wave, a_letter()), a_receipt())
+        async with asyncio.timeout(5):
+            await wave.complete.wait()
+        assert (ledger.written, wave.unwritten) == ([], 1)
 
 
 async def test_drained_everything_is_written(ledger: Ledger) -> None:

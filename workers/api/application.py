@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from jobs.client import PortcullisError
-from jobs.store.database import WEATHER, Pool
+from jobs.store.database import Pool, is_weather
 from jobs.store.ids import MalformedIdError
 from jobs.store.steering import MalformedOrderError, Stale, Unknown
 from workers.api import openapi, reading
@@ -76,7 +76,7 @@ def _as_problem(error: Exception) -> Problem:  # noqa: PLR0911 -- one line a kin
         case PortcullisError():
             return Problem(HTTPStatus.CONFLICT, "refused", error.message, error.hint)
         case _:
-            return _no_database() if isinstance(error, WEATHER) else _bug()
+            return _no_database() if is_weather(error) else _bug()
 
 
 def _no_database() -> Problem:

@@ -10,7 +10,7 @@ import asyncpg
 from cyclopts import Parameter
 
 from jobs.bounces import LONGEST_READ, Reader, Result, Taken, Uselessness
-from jobs.store.database import WEATHER
+from jobs.store.database import is_weather
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.explaining import not_installed
@@ -75,7 +75,7 @@ async def _from_maildir(folder: Path, *, as_json: bool) -> ExitCode:
                 try:
                     taken = await reader.take(octets)
                 except asyncpg.PostgresError as error:
-                    if isinstance(error, WEATHER):
+                    if is_weather(error):
                         raise
                     unread += 1  # one message that PostgreSQL won't hear of must not hold up the others
                     note(f"{path.name}: left where it is: {type(error).__name__}")

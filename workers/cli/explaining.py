@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from jobs.client import BY_SQLSTATE, MalformedId, PortcullisError, UnknownOrganization, UnknownRun
-from jobs.store.database import WEATHER
+from jobs.store.database import is_weather
 from workers.cli.exit_codes import ExitCode
 from workers.cli.failure import Failure
 
@@ -43,7 +43,7 @@ def asking_failed(error: BaseException, url: str) -> Failure:
         case asyncpg.InsufficientPrivilegeError():
             to_do = "Grant it to the role of DATABASE_URL, or use another role."
             return Failure(ExitCode.NOT_SET_UP, "not_allowed", f"PostgreSQL does not allow it: {reason(error)}", to_do)
-        case asyncpg.PostgresError() if not isinstance(error, WEATHER):
+        case asyncpg.PostgresError() if not is_weather(error):
             to_do = "If the words come from the main app's own views or functions, mend those; `portcullis doctor` looks at them."
             return Failure(ExitCode.REFUSED, "database_error", f"PostgreSQL answered with an error: {reason(error)}", to_do)
         case _:

@@ -20,7 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from jobs.operators import SessionRules
-from jobs.store.database import WEATHER
+from jobs.store.database import WEATHER, is_weather
 from workers.api import api
 from workers.api.problems import of_status
 from workers.console import (
@@ -68,7 +68,7 @@ def application(settings: Settings, address: Address) -> Starlette:
             Refusal: _refused,
             SignInNeeded: sign_in.send_away,
             HTTPException: _http,
-            **dict.fromkeys(WEATHER, _no_database),
+            **dict.fromkeys(WEATHER, _database),
             Exception: _bug,
         },
     )
@@ -150,8 +150,10 @@ async def _http(request: Request, error: Exception) -> Response:
     return await _refused(request, Refusal(HTTPStatus(error.status_code), "http", str(error.detail), to_do))
 
 
-async def _no_database(request: Request, error: Exception) -> Response:
-    """Say the one thing that matters then."""
+async def _database(request: Request, error: Exception) -> Response:
+    """Say the one thing that matters when the database is away."""
+    if not is_weather(error):
+        return await _bug(request, error)
     log.error("console_database_failed", error=type(error).__name__, path=request.url.path)
     request.scope["operator"] = None
     what = "The database can't be asked right now"

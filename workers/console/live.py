@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from jobs.store.database import WEATHER
+from jobs.store.database import WEATHER, is_weather
 from workers.console.doors import GONE, LIVE, Page, find_session, viewers
 from workers.console.pages import page, render_block
 from workers.console.refusals import Refusal
@@ -70,7 +70,9 @@ async def _event(request: Request, look: Look) -> str:
         return _written("part", render_block(request, shown.template, BLOCK, **shown.values))
     except Refusal as refusal:
         return _written("trouble", refusal.what)
-    except WEATHER:
+    except WEATHER as error:
+        if not is_weather(error):
+            raise
         return _written("trouble", "The database can't be reached; this is how it was.")
 
 

@@ -6,7 +6,7 @@ seconds along; one that is asked to end tells all of it first.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from jobs import instruments
 from jobs.store import counts
-from jobs.store.database import WEATHER, Pool
+from jobs.store.database import Pool, is_weather, weather_ignored
 from workers.metrics.deltas import Delta, Deltas
 from workers.metrics.lag import LoopLag
 
@@ -69,15 +69,16 @@ class Teller:
             while True:
                 try:
                     await self.tell()
-                except WEATHER as weather:
-                    log.warning("counts_untold", error=type(weather).__name__)
-                except Exception:
-                    log.exception("counts_untellable")  # numbers are no reason for a worker to end
+                except Exception as error:
+                    if is_weather(error):
+                        log.warning("counts_untold", error=type(error).__name__)
+                    else:
+                        log.exception("counts_untellable")  # numbers are no reason for a worker to end
                 await asyncio.sleep(TELL_SECONDS)
 
     async def finish(self) -> None:
         """Tell the rest, and that this process has ended."""
-        with suppress(*WEATHER):
+        with weather_ignored():
             async with asyncio.timeout(LAST_SECONDS):
                 await self.tell()  # what a telling left open
                 await self.tell()
