@@ -10,7 +10,7 @@ from jobs.store.statements import statement
 ADD = statement("add_counts")
 WITHDRAW = statement("withdraw_process")
 LIST = statement("list_counts")
-LIST_LATEST = statement("list_latest_processes")
+LIST_OF_HOST = statement("list_host_processes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,6 @@ async def list_all(db: Database) -> list[Count]:
     return [Count(**row) for row in await db.fetch(LIST)]
 
 
-async def list_latest(db: Database, host: str) -> list[Seen]:
-    """Return the process of each kind that was heard of last on a host, if within ten minutes."""
-    return [Seen(**row) for row in await db.fetch(LIST_LATEST, host)]
+async def list_of_host(db: Database, host: str) -> list[Seen]:
+    """Return the processes of a host that were heard of in the last ten minutes, the latest first; killed ones are among them."""
+    return [Seen(**row) for row in await db.fetch(LIST_OF_HOST, host)]

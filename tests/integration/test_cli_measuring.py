@@ -109,24 +109,41 @@ async def hear_of(db: asyncpg.Connection, kind: str, *, pid: int = 1, host: str 
     )
 
 
-async def test_a_host_whose_processes_are_heard_of_is_well(cli: Cli, db: asyncpg.Connection) -> None:
+@pytest.fixture
+def killed() -> int:
+    """The id of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(10)
+    return ended.pid
+
+
+async def test_a_host_whose_processes_are_heard_of_is_well(cli: Cli, db: asyncpg.Connection, killed: int) -> None:
     await hear_of(db, "mailer")
-    await hear_of(db, "mailer", pid=2, silent=300)  # killed, and started again since
+    await hear_of(db, "mailer", pid=killed, silent=300)  # and another one started since
     assert (await cli("health")).code is ExitCode.OK
     assert (await cli("health", "mailer", "--json")).document == {"is_well": True, "faults": []}
 
 
-@pytest.mark.parametrize(
-    ("silent", "lag", "name"), [(31, 0, "silent"), (0, 31, "stuck")], ids=["silent for half a minute", "its loop late by half a minute"]
-)
-async def test_a_process_that_is_silent_or_stuck_is_not_well(
-    cli: Cli, db: asyncpg.Connection, silent: float, lag: float, name: str
-) -> None:
-    await hear_of(db, "mailer", silent=silent, lag=lag)
+async def test_where_all_of_a_kind_were_killed_that_is_not_well(cli: Cli, db: asyncpg.Connection, killed: int) -> None:
+    await hear_of(db, "mailer", pid=killed, silent=31)
     await hear_of(db, "mailer", host="elsewhere")
     told = await cli("health", "--json")
     assert told.code is ExitCode.REFUSED
-    assert [fault["name"] for fault in told.document["faults"]] == [name]
+    assert [fault["name"] for fault in told.document["faults"]] == ["silent"]
+
+
+@pytest.mark.parametrize(("silent", "lag"), [(31, 0), (0, 31)], ids=["silent for half a minute", "its loop late by half a minute"])
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "beside another that is well"])
+async def test_a_process_that_runs_and_is_stuck_is_not_well(
+    cli: Cli, db: asyncpg.Connection, silent: float, lag: float, others: int
+) -> None:
+    await hear_of(db, "mailer", pid=os.getpid(), silent=silent, lag=lag)
+    for _ in range(others):
+        await hear_of(db, "mailer")
+    told = await cli("health", "mailer", "--json")
+    assert told.code is ExitCode.REFUSED
+    (fault,) = told.document["faults"]
+    assert (fault["name"], f"{HERE}:{os.getpid()}" in fault["what"]) == ("stuck", True)
 
 
 async def test_a_process_that_was_asked_for_and_is_not_here_is_not_well(cli: Cli, db: asyncpg.Connection) -> None:

@@ -113,20 +113,20 @@ async def test_a_process_is_seen_while_it_lives_and_tells_the_rest_when_it_ends(
 
     async with telling(pool, process="here:7", kind="mailer"):
         async with asyncio.timeout(10):
-            while not (seen := await counts.list_latest(pool, "here")):  # noqa: ASYNC110 -- what is waited for happens in the database
+            while not (seen := await counts.list_of_host(pool, "here")):  # noqa: ASYNC110 -- what is waited for happens in the database
                 await asyncio.sleep(0.02)
         assert [(one.process, one.kind) for one in seen] == [("here:7", "mailer")]
         instruments.SESSIONS_ENDED.inc(41)
         await asyncio.sleep(0.05)
     told = await db.fetchval("SELECT value FROM portcullis.metric WHERE name = 'portcullis_sessions_ended_total'")
     assert told >= 41
-    assert await counts.list_latest(pool, "here") == []
+    assert await counts.list_of_host(pool, "here") == []
 
 
 async def test_a_host_is_not_taken_for_one_whose_name_begins_the_same(pool: Pool) -> None:
     await Process(pool, "worker-10:1").teller.tell()
-    assert await counts.list_latest(pool, "worker-1") == []
-    assert len(await counts.list_latest(pool, "worker-10")) == 1
+    assert await counts.list_of_host(pool, "worker-1") == []
+    assert len(await counts.list_of_host(pool, "worker-10")) == 1
 
 
 async def test_a_blocked_event_loop_is_late_and_says_by_how_much() -> None:

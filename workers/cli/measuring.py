@@ -1,10 +1,11 @@
 """What looks at the whole system for machines: the metrics server, and a probe that ends with an exit code."""
 
 import asyncio
+import os
 import socket
 from contextlib import closing
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,6 +14,9 @@ from workers.cli.failure import Failure
 from workers.cli.options import AsJson
 from workers.cli.screen import note, tell, tell_json
 from workers.settings import MetricsSettings
+
+if TYPE_CHECKING:
+    from jobs.store.counts import Seen
 
 HERE_SECONDS = 30
 """How long a process of this host may be silent, or its event loop late, before it counts as stuck."""
@@ -53,8 +57,9 @@ async def health(
 ) -> ExitCode:
     """Say by the exit code whether the processes of this host are well.
 
-    For probes that run a command. A process that has not told PostgreSQL for 30 seconds that it is alive, or whose event loop was late by
-    as much, is not. Needs DATABASE_URL and, with `--ready`, REDIS_URL.
+    For probes that run a command, where the processes run. A process that has not told PostgreSQL for 30 seconds that it is alive, or
+    whose event loop was late by as much, is not; one that was killed does not count while another of its kind is well. Needs
+    DATABASE_URL and, with `--ready`, REDIS_URL.
 
     ```console
     $ portcullis health mailer
@@ -76,22 +81,32 @@ async def _unwell(process: str | None) -> list[dict[str, str]]:
     from workers.cli.database import connected  # noqa: PLC0415 -- as above
 
     async with connected() as db:
-        latest = {one.kind: one for one in await counts.list_latest(db, socket.gethostname())}
-    wanted = [process] if process else sorted(latest)
+        seen = await counts.list_of_host(db, socket.gethostname())
+    wanted = [process] if process else sorted({one.kind for one in seen})
     if not wanted:
         return [{"name": "silent", "what": "no process has been heard of on this host", "to_do": "Start one of the Procfile's."}]
-    faults = []
-    for kind in wanted:
-        seen = latest.get(kind)
-        if seen is None or seen.silent_seconds > HERE_SECONDS:
-            faults.append(
-                {"name": "silent", "what": f"no {kind} has been heard of on this host for {HERE_SECONDS} s", "to_do": "Start it again."}
-            )
-        elif seen.loop_lag_seconds > HERE_SECONDS:
-            faults.append(
-                {"name": "stuck", "what": f"the event loop of {seen.process} is stuck", "to_do": "Start it again, and keep its log."}
-            )
-    return faults
+    return [fault for kind in wanted for fault in _unwell_of(kind, [one for one in seen if one.kind == kind])]
+
+
+def _unwell_of(kind: str, seen: "list[Seen]") -> list[dict[str, str]]:
+    running = [one for one in seen if one.silent_seconds <= HERE_SECONDS or _runs_here(one)]
+    if not running:
+        what = f"no {kind} has been heard of on this host for {HERE_SECONDS} s"
+        return [{"name": "silent", "what": what, "to_do": "Start it again."}]
+    stuck = [one for one in running if max(one.silent_seconds, one.loop_lag_seconds) > HERE_SECONDS]
+    to_do = "Start it again, and keep its log."
+    return [{"name": "stuck", "what": f"the event loop of the {kind} {one.process} is stuck", "to_do": to_do} for one in stuck]
+
+
+def _runs_here(seen: "Seen") -> bool:
+    """Whether a silent process still exists: a stuck one does, one that was killed does not."""
+    try:
+        os.kill(int(seen.process.rpartition(":")[2]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 async def _unready() -> list[dict[str, str]]:
