@@ -9,7 +9,8 @@ from redis.exceptions import NoPermissionError
 
 from tests.integration.broker_app.bench import QUEUE, Bench, a_message, eventually
 from tests.integration.broker_app.own_valkey import OwnValkey
-from workers.broker import MemoryFullError, redis_queue
+from workers.broker import MemoryFullError
+from workers.broker.account import HINTS
 
 pytest_plugins = ["tests.integration.broker_app.fixtures"]
 
@@ -184,9 +185,7 @@ def test_the_work_of_a_silent_consumer_is_taken_over(own_bench: Bench, monkeypat
 
 
 def test_the_account_of_the_documentation_is_enough_and_no_more(own_valkey: OwnValkey) -> None:
-    _, _, rights = str(redis_queue.__doc__).partition("~portcullis:*")
-    own_valkey.command("ACL", "SETUSER", "portcullis", "on", ">secret", "~portcullis:*", *rights.split())
-    url = own_valkey.url.replace("redis://", "redis://portcullis:secret@")
+    url = own_valkey.signed_in("portcullis", *f"~portcullis:* {HINTS}".split())
     bench = Bench(url)
     bench.broker.enqueue(a_message("note", "taken before"))
     bench.broker.queues[QUEUE].redis.fetch("dead", wanted=1, first_token=0)

@@ -1,6 +1,8 @@
 """`doctor` on real servers: all well, and each thing that can be wrong, named with what to do."""
 
 import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -8,9 +10,11 @@ import pytest
 
 from jobs.client import require_second_factor
 from jobs.store import workers
+from tests.integration.broker_app.own_valkey import OwnValkey
 from tests.integration.cli_runner import Cli
 from tests.integration.main_app_people import a_member, an_admin, an_organization
 from tests.relay import Relay, Rule, Stage
+from workers.broker.account import ACCOUNT
 from workers.cli.exit_codes import ExitCode
 from workers.demo.main_app import IdType
 
@@ -213,6 +217,29 @@ async def test_redis_refusing_the_password_says_so(cli: Cli, redis_url: str, mon
     monkeypatch.setenv("REDIS_URL", f"{scheme}://nobody:{CANARY}@{rest.rpartition('@')[2]}")
     [told] = await faults(cli, "broker")
     assert told.startswith("Redis refuses us")
+
+
+@pytest.fixture
+def acl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Let Portcullis sign in to a Valkey of its own with these rights."""
+    valkey = OwnValkey(tmp_path)
+    valkey.start()
+    yield lambda rights: monkeypatch.setenv("REDIS_URL", valkey.signed_in("portcullis", *rights.split()))
+    valkey.stop()
+
+
+async def test_with_the_rights_that_are_documented_redis_is_well(cli: Cli, acl: Callable[[str], None]) -> None:
+    acl(ACCOUNT)
+    assert {level for level, _ in await findings(cli, "broker")} == {"ok"}
+
+
+async def test_a_right_that_is_missing_in_redis_is_named(cli: Cli, acl: Callable[[str], None]) -> None:
+    acl(ACCOUNT.replace("+info", ""))
+    [(level, told)] = await findings(cli, "broker")
+    assert (level, "not to INFO" in told) == ("warning", True)
+    acl(ACCOUNT.replace("+evalsha", ""))
+    [told] = await faults(cli, "broker")
+    assert "'evalsha'" in told
 
 
 async def test_a_relay_that_is_away_or_refuses_is_a_fault_with_its_stage(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

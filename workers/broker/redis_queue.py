@@ -7,10 +7,7 @@
     <namespace>:<queue>.bell             list    wakes idle consumers
 
 A message is in exactly one place, so nothing can be orphaned; every key has an expiry or a cap. The scripts work at `maxmemory` too,
-except the one that adds. One Redis node, 6.2 or later, or Valkey; no cluster. The broker gets by with this account:
-
-    ACL SETUSER portcullis on >PASSWORD ~portcullis:* +evalsha +script|load +lpush +rpush +lpop +blpop +ltrim +llen +hset +hget +hdel
-        +hkeys +hvals +hlen +zadd +zrem +zscore +zrange +zrangebyscore +del +pexpire +time
+except the one that adds. One Redis node, 6.2 or later, or Valkey; no cluster. `account.py` has the rights that this needs.
 """
 
 from collections.abc import Iterable, Sequence

@@ -45,6 +45,11 @@ class OwnValkey:
         with redis.Redis.from_url(url or self.url) as client:
             return client.execute_command(*words)
 
+    def signed_in(self, name: str, *rights: str) -> str:
+        """Make an account with these rights and return the URL that uses it."""
+        self.command("ACL", "SETUSER", name, "reset", "on", ">secret", *rights)
+        return self.url.replace("redis://", f"redis://{name}:secret@")
+
     def _wait(self) -> None:
         deadline = time.monotonic() + 10
         while True:

@@ -4,8 +4,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
+from workers.broker.account import ACCOUNT
 from workers.cli.doctor.findings import Finding, fault, ok, warning
 from workers.settings import LOOPBACK, RedisSettings
 
@@ -22,17 +23,26 @@ async def check(settings: RedisSettings) -> list[Finding]:
     url = settings.redis_url.get_secret_value()
     try:
         async with open_client(url) as client:
-            info: dict[str, Any] = await client.info()
-            await client.eval("return 1", 0)
+            await client.register_script("return 1")()
+            said = await _ask(client)
     except (AuthenticationError, ResponseError) as error:
-        to_do = "Correct user and password in REDIS_URL, and let the user do everything with `portcullis:*`."
+        to_do = f"Correct user and password in REDIS_URL, and let the user do what Portcullis needs: {ACCOUNT}"
         return [fault(f"Redis refuses us: {error}", to_do)]
     except ValueError:
         return [fault("REDIS_URL can't be read", "Write it as redis://user:password@host:6379/0, special characters percent-encoded.")]
     except (RedisError, OSError) as error:
         to_do = "Start it, or correct REDIS_URL. Sessions and letters wait meanwhile; the gate does not."
         return [fault(f"Redis can't be reached: {error}", to_do)]
-    return [*_server(info), *_memory(info), *_way(url)]
+    return [*said, *_way(url)]
+
+
+async def _ask(client: Redis) -> list[Finding]:
+    try:
+        info: dict[str, Any] = await client.info()
+    except NoPermissionError:
+        to_do = "Let the user of REDIS_URL do +info, or look yourself: 6.2 or newer, one node, maxmemory-policy noeviction."
+        return [warning("Redis answers, but not to INFO: version and maxmemory-policy are not known", to_do)]
+    return [*_server(info), *_memory(info)]
 
 
 def _server(info: dict[str, Any]) -> list[Finding]:
