@@ -72,9 +72,11 @@ async def kill_conductor(ground: Ground, random: Random) -> None:
 async def everything_dead(ground: Ground, random: Random) -> None:
     ground.crew.pause_all()
     ground.valkey.kill()
-    await asyncio.sleep(random.uniform(1, 3))
-    ground.valkey.start()
-    ground.crew.resume_all()
+    try:
+        await asyncio.sleep(random.uniform(1, 3))
+    finally:
+        ground.valkey.start()
+        ground.crew.resume_all()
 
 
 @fault("a worker asleep for longer than its lease, then awake", "I4 I6 I8")
@@ -109,8 +111,10 @@ async def flush(ground: Ground, random: Random) -> None:
 @fault("Redis: killed and started again, empty", "I10 I11")
 async def restart_redis(ground: Ground, random: Random) -> None:
     ground.valkey.kill()
-    await asyncio.sleep(random.uniform(0, 2))
-    ground.valkey.start()
+    try:
+        await asyncio.sleep(random.uniform(0, 2))
+    finally:
+        ground.valkey.start()
 
 
 @fault("Redis: stalled for 15 s", "I10 I11 I17", only_long=True)
@@ -147,12 +151,16 @@ def _maxmemory(ground: Ground, size: str) -> None:
 
 @fault("Redis: away exactly while batches fail", "I6 I10 I11")
 async def away_at_a_failure(ground: Ground, random: Random) -> None:
-    await ground.change("INSERT INTO chaos.fault VALUES ('XX000', 0.7)")
-    await asyncio.sleep(random.uniform(0, 0.5))
-    ground.valkey.kill()
-    await asyncio.sleep(random.uniform(1, 3))
-    await ground.change("DELETE FROM chaos.fault")
-    ground.valkey.start()
+    try:
+        await ground.change("INSERT INTO chaos.fault VALUES ('XX000', 0.7)")
+        await asyncio.sleep(random.uniform(0, 0.5))
+        ground.valkey.kill()
+        try:
+            await asyncio.sleep(random.uniform(1, 3))
+        finally:
+            ground.valkey.start()
+    finally:
+        await ground.change("DELETE FROM chaos.fault")
 
 
 # PostgreSQL.
@@ -160,10 +168,13 @@ async def away_at_a_failure(ground: Ground, random: Random) -> None:
 
 @fault("PostgreSQL: killed, recovers", "I2 I4 I6 I9 I15")
 async def restart_postgres(ground: Ground, random: Random) -> None:
-    await asyncio.to_thread(ground.postgres.stop)
     ground.history.mailer_crashes += 2  # who can't renew is, for the lease, the same as dead
-    await asyncio.sleep(random.uniform(0, 1))
-    ground.postgres.start()
+    try:
+        await asyncio.to_thread(ground.postgres.stop)
+        await asyncio.sleep(random.uniform(0, 1))
+    finally:
+        ground.postgres.stop()  # the thread goes on when its task is cancelled
+        ground.postgres.start()
 
 
 @fault("PostgreSQL: every connection of the workers terminated", "I2 I4 I6")
@@ -177,25 +188,31 @@ async def terminate(ground: Ground, random: Random) -> None:
 async def cut_in_commit(ground: Ground, random: Random) -> None:
     ground.proxy.commits_arrive = random.random() < 0.5
     ground.proxy.commits_to_cut = random.randint(1, 6)
-    await asyncio.sleep(random.uniform(2, 4))
-    ground.proxy.commits_to_cut = 0
+    try:
+        await asyncio.sleep(random.uniform(2, 4))
+    finally:
+        ground.proxy.commits_to_cut = 0
 
 
 @fault("PostgreSQL: done, but the answer is lost", "I2 I4 I6 I15")
 async def lose_answers(ground: Ground, random: Random) -> None:
-    for _ in range(random.randint(3, 10)):
-        ground.proxy.answers_to_lose = 1
-        await asyncio.sleep(random.uniform(0.1, 0.6))
-    ground.proxy.answers_to_lose = 0
+    try:
+        for _ in range(random.randint(3, 10)):
+            ground.proxy.answers_to_lose = 1
+            await asyncio.sleep(random.uniform(0.1, 0.6))
+    finally:
+        ground.proxy.answers_to_lose = 0
 
 
 @fault("PostgreSQL: network half-open, then reset", "I2 I4 I6 I10")
 async def half_open(ground: Ground, random: Random) -> None:
     ground.proxy.stall()
     ground.history.mailer_crashes += 2
-    await asyncio.sleep(random.uniform(2, LEASE_SECONDS + 2))
-    ground.proxy.cut()
-    ground.proxy.mend()
+    try:
+        await asyncio.sleep(random.uniform(2, LEASE_SECONDS + 2))
+    finally:
+        ground.proxy.cut()
+        ground.proxy.mend()
 
 
 @fault("PostgreSQL: 40001 and 40P01", "I2 I4 I6 I9 I15")
@@ -210,8 +227,10 @@ async def roll_back(ground: Ground, random: Random) -> None:
 @fault("PostgreSQL: 500 ms latency", "I2 I4 I9")
 async def latency(ground: Ground, random: Random) -> None:
     ground.proxy.delay_seconds = 0.5
-    await asyncio.sleep(random.uniform(3, 6))
-    ground.proxy.delay_seconds = 0
+    try:
+        await asyncio.sleep(random.uniform(3, 6))
+    finally:
+        ground.proxy.delay_seconds = 0
 
 
 @fault("PostgreSQL: connections exhausted", "I6 I9 I17")
@@ -242,8 +261,10 @@ async def _rules(ground: Ground, seconds: float, rules: Sequence[Rule]) -> None:
 @fault("SMTP: connections refused", "I4 I6 I10")
 async def refuse(ground: Ground, random: Random) -> None:
     ground.relay.kill()
-    await asyncio.sleep(random.uniform(0.5, 3))
-    ground.relay.start()
+    try:
+        await asyncio.sleep(random.uniform(0.5, 3))
+    finally:
+        ground.relay.start()
 
 
 @fault("SMTP: 421 and 4xx at each stage", "I4 I5 I6 I10")
@@ -310,17 +331,21 @@ async def slow_bytes(ground: Ground, random: Random) -> None:
 async def _another_relay(ground: Ground, seconds: float, *options: str) -> None:
     ground.relay.kill()
     ground.relay.start(*options)
-    await asyncio.sleep(seconds)
-    ground.relay.kill()
-    ground.relay.start()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        ground.relay.kill()
+        ground.relay.start()
 
 
 @fault("SMTP: hangs after the dot", "I4 I5 I10", only_long=True)
 async def hang(ground: Ground, random: Random) -> None:
-    await _rules(ground, 3, [Rule(stage=Stage.DOT, act=Act.HANG, chance=0.05, times=2)])
-    await asyncio.sleep(20)
-    ground.relay.kill()  # nothing else ends such a connection within ten minutes
-    ground.relay.start()
+    try:
+        await _rules(ground, 3, [Rule(stage=Stage.DOT, act=Act.HANG, chance=0.05, times=2)])
+        await asyncio.sleep(20)
+    finally:
+        ground.relay.kill()  # nothing else ends such a connection within ten minutes
+        ground.relay.start()
 
 
 # Messages.
@@ -348,10 +373,12 @@ async def forge(ground: Ground, random: Random) -> None:
 
 @fault("a worker host's clock jumps, ahead and back", "I5 I8 I10")
 async def jump_host(ground: Ground, random: Random) -> None:
-    for seconds in (120, -random.uniform(60, 600), random.uniform(1, 10)):
-        ground.crew.set_clock(seconds)
-        await asyncio.sleep(random.uniform(1, 3))
-    ground.crew.set_clock(0)
+    try:
+        for seconds in (120, -random.uniform(60, 600), random.uniform(1, 10)):
+            ground.crew.set_clock(seconds)
+            await asyncio.sleep(random.uniform(1, 3))
+    finally:
+        ground.crew.set_clock(0)
 
 
 @fault("the database's moments jump", "I5 I8 I10")
