@@ -1,12 +1,14 @@
 """Which letter a report is about: by the address that it came to (VERP), else by the Message-ID of the letter that it quotes.
 
-Both name the letter and prove it. The first finds it by the ledger's key; the second only knows the run and the address, and reads all of
-the run's letters: it is for relays that put a sender of their own in place of ours.
+Both prove the letter, and it is found by the ledger's key. The first names the member too. The second, for relays that put a sender of
+their own in place of ours, only knows run and address: who has that address at present is tried, so that a report about somebody whose
+address has changed since finds nobody.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from jobs.bounces.proofs import Proofs
 from jobs.bounces.report import Report, Unusable, Uselessness
@@ -19,6 +21,8 @@ from jobs.store.ids import IdTypes, MalformedIdError, MemberId
 MESSAGE_ID = re.compile(r"<[A-Za-z0-9_-]{1,16}\.([0-9a-f]{32})@[^<>]+>")
 FEEDBACK_ID = re.compile(r"([a-z_]{1,40}):(\d{1,18}):portcullis")
 BIGGEST = 2**63
+MOST_ADDRESSES = 10
+"""Addresses of one report that are looked for; an honest one has two or three."""
 
 FACTOR_SLOTS = frozenset({LetterKind.FACTOR_ADDED, LetterKind.FACTOR_REMOVED, LetterKind.RECOVERY_USED, LetterKind.FACTOR_RESET})
 """Letters with a number of their own instead of a run's; the kind is also the slot."""
@@ -48,7 +52,7 @@ class Origin:
 
 
 class Origins:
-    """Finds letters. `return_paths`: how senders are made up here; `None`: they are not, and every report goes the slow way."""
+    """Finds letters. `return_paths`: how senders are made up here; `None`: they are not, and every report goes by its quotation."""
 
     def __init__(self, db: Database, types: IdTypes, proofs: Proofs, return_paths: ReturnPaths | None) -> None:
         self._db, self._types, self._proofs, self._return_paths = db, types, proofs, return_paths
@@ -86,12 +90,12 @@ class Origins:
         slots, number = SLOTS_OF_KIND[feedback_id[1]], int(feedback_id[2])
         if feedback_id[1] in FACTOR_SLOTS:
             member = await bounces.member_of_factor_letter(self._db, number, feedback_id[1])
-            found = [] if member is None else [(feedback_id[1], member)]
+            members = [] if member is None else [member]
         else:
-            found = await bounces.members_by_address(self._db, number, slots, report.recipients)
-        if not found:
+            members = await bounces.members_by_address(self._db, number, report.recipients[:MOST_ADDRESSES])
+        if not members:
             raise Unusable(Uselessness.UNKNOWN_LETTER)
-        for slot, member in found:
+        for slot, member in product(slots, members):
             if self._proofs.hold(message_id[1], number=number, slot=slot, member_id=str(member)):
                 return Origin(number=number, slot=slot, member=member)
         raise Unusable(Uselessness.FORGED)

@@ -41,9 +41,10 @@ async def members_by_digest(db: Database, run_id: int, slot: str, digest: str) -
     return [row["member_id"] for row in await db.fetch(FIND_BY_DIGEST, run_id, slot, digest)]
 
 
-async def members_by_address(db: Database, run_id: int, slots: Sequence[str], addresses: Sequence[str]) -> list[tuple[str, MemberId]]:
-    """Return slots and members to whom a run wrote at one of these addresses. Slow: reads all of the run's letters."""
-    return [(row["slot"], row["member_id"]) for row in await db.fetch(FIND_BY_ADDRESS, run_id, list(slots), list(addresses))]
+async def members_by_address(db: Database, run_id: int, addresses: Sequence[str]) -> list[MemberId]:
+    """Return members of a run's organization who have one of these addresses at present, as written or in lower case."""
+    spelled = {spelling for address in addresses for spelling in (address, address.lower())}
+    return [row["user_id"] for row in await db.fetch(FIND_BY_ADDRESS, run_id, sorted(spelled))]
 
 
 async def member_of_factor_letter(db: Database, letter_id: int, kind: str) -> MemberId | None:

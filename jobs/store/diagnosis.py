@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from jobs.store.bounces import FIND_BY_ADDRESS
 from jobs.store.contract import COLUMNS_QUERY, FUNCTIONS_QUERY, Column, EndSessions
 from jobs.store.database import Connection
 from jobs.store.ids import MemberId, OrganizationId
@@ -64,6 +65,11 @@ async def explain_sign_in(db: Connection, member: MemberId) -> dict[str, Any]:
 async def explain_batch(db: Connection, organization: OrganizationId, low: MemberId, high: MemberId) -> dict[str, Any]:
     """Return the plan of enforcing the members from `low` to before `high`. Nothing is carried out."""
     return await _explain(db, ENFORCE.over(low, high), 0, 0, 0, organization, low, high, [], None, None, None)
+
+
+async def explain_address(db: Connection) -> dict[str, Any]:
+    """Return the plan of looking for who has an address, as for a letter that came back."""
+    return await _explain(db, FIND_BY_ADDRESS, 0, ["somebody@example.com"])
 
 
 async def count_rows(db: Connection, tables: Iterable[str]) -> dict[str, float]:

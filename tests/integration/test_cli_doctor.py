@@ -182,10 +182,18 @@ async def test_plans_that_probe_are_fine_and_one_that_scans_is_named(cli: Cli, d
     await an_app(db, users=3_000)
     await db.execute("INSERT INTO app.identities SELECT 'https://login.example.com', user_id::text, user_id FROM app.users")
     await db.execute("ANALYZE app.identities")
-    assert [level for level, _ in await findings(cli, "plans")] == ["ok", "ok", "ok"]
+    assert [level for level, _ in await findings(cli, "plans")] == ["ok", "ok", "ok", "ok"]
     await db.execute("DROP INDEX app.identities_by_user")
     read_all = "makes directory.member read all of app.identities (about 3,001 rows)"
     assert await faults(cli, "plans") == [f"{who} {read_all}" for who in ("a request at the gate", "a sign-in", "a batch of 500")]
+
+
+async def test_a_search_by_address_that_reads_everybody_is_noted(cli: Cli, db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.cli.doctor.plans.MANY_FOR_A_BATCH", 3_000)
+    await an_app(db, users=3_000)
+    await db.execute("DROP INDEX app.users_by_email")
+    level, told = (await findings(cli, "plans"))[-1]
+    assert (level, told) == ("note", "a search by address makes directory.member read all of app.users (about 3,001 rows)")
 
 
 async def test_a_fact_computed_over_everybody_is_named_for_a_batch(

@@ -11,10 +11,11 @@ from jobs.domain.bounces import Meaning
 from jobs.letters.message_ids import MessageIds
 from jobs.letters.return_paths import ReturnPaths
 from jobs.second_factor.posting import post
-from jobs.store import audit, suppressions
+from jobs.store import audit, bounces, suppressions
 from jobs.store.ids import IdTypes
 from tests.bounce_parts import a_report
 from tests.builders import Member, Organization, an_organization
+from tests.integration.plans import used
 from tests.pipeline.test_suppression import with_bounce_address
 from tests.pipeline.world import KEY, World
 from tests.relay import Act, Rule, Stage
@@ -232,6 +233,35 @@ async def test_without_a_sender_of_its_own_the_quoted_header_finds_the_letter(
     report = accepted_by(world, organization.admin)
     assert organization.admin.email
     assert (await reader.take(a_report(report, about=organization.admin.email))).slot == "report"
+
+
+async def test_a_report_by_quotation_finds_its_member_by_an_index(world: World, organization: Organization) -> None:
+    """Anybody can order such a look-up by mail, so it must not read a million letters, or a million people."""
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    await world.db.execute(
+        "WITH added AS (INSERT INTO app.users (email) SELECT format('u%s@example.com', n) FROM generate_series(1, 5000) n"
+        " RETURNING user_id)"
+        " INSERT INTO app.memberships (organization_id, user_id) SELECT $1, user_id FROM added",
+        organization.id,
+    )
+    await world.db.execute("ANALYZE")
+    async with used(world.db) as tables:
+        addresses = ["u77@example.com", "Nobody@Example.com"]
+        assert len(await bounces.members_by_address(world.db, run, addresses)) == 1
+    assert sum(use.rows for use in tables.values()) < 20
+    assert "portcullis.delivery" not in tables
+
+
+async def test_a_report_about_an_address_that_was_changed_since_finds_nobody(world: World, organization: Organization) -> None:
+    run = await world.require(organization)
+    await world.run_to_end(run)
+    member = organization.members[0]
+    assert member.email
+    letter = accepted_by(world, member)
+    await world.db.execute("UPDATE app.users SET email = 'new@example.com' WHERE user_id = $1", member.id)
+    taken = await (await a_reader(world, None)).take(a_report(letter, about=member.email))
+    assert (taken.result, taken.why) == (Result.IGNORED, Uselessness.UNKNOWN_LETTER)
 
 
 async def test_a_warning_about_a_factor_that_comes_back(world: World, organization: Organization, reader: Reader) -> None:

@@ -33,6 +33,9 @@ CREATE TABLE app.users (
     deactivated_at    timestamptz
 );
 
+-- Portcullis asks who has an address: when somebody searches for one, and when a letter comes back by a relay's own sender.
+CREATE INDEX users_by_email ON app.users (email);
+
 CREATE TABLE app.memberships (
     organization_id bigint NOT NULL REFERENCES app.organizations,
     user_id         bigint NOT NULL REFERENCES app.users,

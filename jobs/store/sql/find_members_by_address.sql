@@ -1,10 +1,8 @@
--- Members to whom this run wrote at one of these addresses. Reads the run's letters from one end to the other: a million take a second.
+-- Members of a run's organization who have one of these addresses at present, through the main app's index on addresses.
 --
 -- $1  bigint  run
--- $2  text[]  slots
--- $3  text[]  addresses
-SELECT d.slot, d.member_id
-FROM portcullis.delivery d
-WHERE d.run_id = $1 AND d.slot = ANY ($2::text[])
-  AND portcullis.address_key(d.recipient) IN (SELECT portcullis.address_key(a.address) FROM unnest($3::text[]) AS a (address))
+-- $2  text[]  addresses
+SELECT m.user_id
+FROM directory.member m
+WHERE m.organization_id = (SELECT r.organization_id FROM portcullis.run r WHERE r.run_id = $1) AND m.email = ANY ($2::text[])
 LIMIT 100
