@@ -64,6 +64,12 @@ RUNS_CLOSED = Counter("portcullis_closed_runs", "Runs of which nothing is left t
 QUARANTINED = Counter(
     "portcullis_quarantined_messages", "Messages that could not be trusted or read, by reason.", ["reason"], registry=REGISTRY
 )
+BOUNCE_REPORTS = Counter(
+    "portcullis_bounce_reports",
+    "Messages that came back and were read, by what became of them, and why. Many forged ones: somebody tries to silence letters.",
+    ["result", "why"],
+    registry=REGISTRY,
+)
 LOOP_LAG = Histogram(
     "portcullis_event_loop_lag_seconds",
     "How late a process's event loop was with what was due, looked at twice a second.",
@@ -83,6 +89,7 @@ def _show_from_the_start() -> None:
     for state in LetterState:
         if state is not LetterState.SENDING:
             LETTERS.labels(state)
+    BOUNCE_REPORTS.labels("ignored", "forged")
     for queue in QUEUES:
         for counter in (HINTS, REPEATED_HINTS, LEASE_EXPIRIES):
             counter.labels(queue)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from jobs.store.database import Database
+from jobs.store.database import Connection, Database
 from jobs.store.statements import statement
 
 ADD = statement("add_counts")
@@ -38,6 +38,13 @@ async def add(
     """Add `rises` (name, labels as a JSON object, amount) and say that the process is alive; the same `telling` twice adds once."""
     names, labels, amounts = zip(*rises, strict=True) if rises else ((), (), ())
     await db.execute(ADD, process, kind, version, telling, lag_seconds, names, labels, amounts)
+
+
+async def add_apart(db: Connection, *, process: str, kind: str, version: str, rises: Sequence[tuple[str, str, float]]) -> None:
+    """Add what a command has counted that ends now; it is never seen among the processes."""
+    async with db.transaction():
+        await add(db, process=process, kind=kind, version=version, telling=uuid4(), lag_seconds=0, rises=rises)
+        await withdraw(db, process)
 
 
 async def withdraw(db: Database, process: str) -> None:

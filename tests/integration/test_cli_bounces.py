@@ -1,6 +1,7 @@
 """`portcullis bounces read`: a Maildir and standard input, real messages, kill -9, and ids of every type."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -15,10 +16,12 @@ import pytest
 from jobs.keys import Purpose
 from jobs.letters.message_ids import MessageIds
 from jobs.letters.return_paths import ReturnPaths
+from jobs.store.database import close_pool, open_pool
 from tests.bounce_parts import a_report
 from tests.integration.cli_runner import Cli
 from tests.integration.second_factor_parts import ring
 from tests.integration.test_cli_rotating import ring_text
+from tests.metrics_parts import an_exporter
 from workers.cli.exit_codes import ExitCode
 from workers.demo.main_app import IdType
 
@@ -91,6 +94,13 @@ async def suppressed(db: asyncpg.Connection) -> list[str]:
     return [row["address"] for row in await db.fetch("SELECT address FROM portcullis.suppression ORDER BY 1")]
 
 
+async def counted(db: asyncpg.Connection) -> dict[str, int]:
+    """Reports in the metrics: of each result, and of what was ignored each reason."""
+    rows = await db.fetch("SELECT labels, value FROM portcullis.metric WHERE name = 'portcullis_bounce_reports_total'")
+    labels = [(json.loads(row["labels"]), int(row["value"])) for row in rows]
+    return {(one["result"] if one["result"] == "bounced" else one["why"]): number for one, number in labels}
+
+
 IDS = [
     (IdType.BIGINT, 42, 7),
     (IdType.UUID, UUID(int=2**127 + 5), UUID(int=9)),
@@ -155,6 +165,29 @@ async def test_a_maildir_full_of_everything(cli: Cli, db: asyncpg.Connection, ma
     assert await states(db) == ["refused", "accepted", "refused"]
     again = await cli("bounces", "read", "--maildir", maildir.folder)
     assert "0 messages" in again.out
+    assert await counted(db) == {"bounced": 2, "delayed": 1, "auto_reply": 1, "forged": 1, "known": 1, "no_report": 1, "too_large": 1}
+    assert await db.fetchval("SELECT count(*) FROM portcullis.process") == 0
+
+
+async def test_forged_reports_are_seen_in_the_metrics(cli: Cli, maildir: Maildir, database_url: str, redis_url: str) -> None:
+    forged = 'portcullis_bounce_reports_total{result="ignored",why="forged"}'
+    pool = await open_pool(database_url, size=2)
+    async with an_exporter(pool, redis_url) as exporter:
+        before = (await exporter.scrape())[forged]
+        for name in ("1", "2"):
+            maildir.deliver(name, a_report(came_to=sender_of(2)[:-30].replace("-i2", "-i3") + sender_of(2)[-30:]))
+        await cli("bounces", "read", "--maildir", maildir.folder)
+        assert (before, (await exporter.scrape())[forged]) == (0, 2)
+    await close_pool(pool)
+
+
+async def test_counts_that_can_not_be_written_cost_no_report(cli: Cli, db: asyncpg.Connection, maildir: Maildir) -> None:
+    await sent_to(db, 1)
+    await db.execute("DROP TABLE portcullis.process")
+    maildir.deliver("1", a_report(came_to=sender_of(1)))
+    told = await cli("bounces", "read", "--maildir", maildir.folder)
+    assert (told.code, maildir.new, await states(db)) == (ExitCode.OK, [], ["refused"])
+    assert "not counted for metrics" in told.err
 
 
 async def test_what_is_on_its_way_stays_in_new(cli: Cli, db: asyncpg.Connection, maildir: Maildir) -> None:

@@ -1,8 +1,11 @@
 """Reports of failed delivery, from a Maildir or from standard input, into the ledger and onto the suppression list."""
 
+import os
+import socket
 import sys
 from collections import Counter
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +13,8 @@ import asyncpg
 from cyclopts import Parameter
 
 from jobs.bounces import LONGEST_READ, Reader, Result, Taken, Uselessness
-from jobs.store.database import is_weather
+from jobs.store.counts import add_apart
+from jobs.store.database import WEATHER, Connection, is_weather
 from workers.cli.database import connected
 from workers.cli.exit_codes import ExitCode
 from workers.cli.explaining import not_installed
@@ -18,10 +22,14 @@ from workers.cli.failure import Failure
 from workers.cli.options import AsJson
 from workers.cli.screen import note, tell, tell_json
 from workers.maildir import Maildir, NoMaildirError, read_head
+from workers.metrics.deltas import spell
 from workers.settings import BounceSettings, ConfigurationError, DatabaseSettings, KeySettings
 
 MOST_DRAINED = 100 * 1024 * 1024
 """Octets of a message on standard input that are read and thrown away, so that whoever writes it comes to its end."""
+
+BOUNCE_REPORTS = "portcullis_bounce_reports_total"
+"""As `jobs.instruments` declares it."""
 
 UNREAD = "unread"
 """How a message is counted that PostgreSQL refused to hear of; it stays where it is."""
@@ -44,9 +52,9 @@ async def read(
     """Take mail that came back: letters that did not arrive are refused after all, their addresses suppressed.
 
     A report (RFC 3464) is matched by the address it came to, else by the Message-ID it quotes, and believed only if that proves itself.
-    Whatever else arrives there is passed over and counted. Safe to repeat, and to kill: a message is moved once its outcome is
-    committed. From standard input it exits with 0, or with 75 when the server should hand the message over again. Needs DATABASE_URL,
-    PORTCULLIS_KEYS and, to match by address, PORTCULLIS_BOUNCE_ADDRESS.
+    Whatever else arrives there is passed over. All are counted, in the metrics too (`portcullis_bounce_reports_total`). Safe to repeat,
+    and to kill: a message is moved once its outcome is committed. From standard input it exits with 0, or with 75 when the server should
+    hand the message over again. Needs DATABASE_URL, PORTCULLIS_KEYS and, to match by address, PORTCULLIS_BOUNCE_ADDRESS.
 
     ```console
     $ portcullis bounces read --maildir /var/mail/bounces
@@ -84,6 +92,7 @@ async def _from_maildir(folder: Path, *, as_json: bool) -> ExitCode:
                 note(f"{path.name}: {_line(taken)}")
                 if taken.result is not Result.TOO_EARLY:
                     maildir.file_away(path)
+            await _count(db, results)
     except NoMaildirError as error:
         raise Failure(
             ExitCode.REFUSED, "no_maildir", str(error), "Name the folder that holds `new` and `cur`, and let us write there."
@@ -100,6 +109,7 @@ async def _from_standard_input(recipient: str | None, *, as_json: bool) -> ExitC
         settings = _Needed.load()
         async with connected() as db:
             taken = await (await _reader(db, settings)).take(octets, came_to=recipient)
+            await _count(db, [taken])
     except Failure as failure:
         raise Failure(ExitCode.TRY_AGAIN, failure.name, failure.what, failure.to_do, failure.details) from failure
     except ConfigurationError as error:
@@ -121,6 +131,17 @@ async def _reader(db: Any, settings: _Needed) -> Reader:
         return await Reader.open(db, settings.key_ring, settings.bounce_address)
     except LookupError:
         raise not_installed() from None
+
+
+async def _count(db: Connection, results: list[Taken]) -> None:
+    """Add to the metrics. What was taken is committed, and stays taken when this can't be written."""
+    numbers = Counter((taken.result.value, str(taken.why)) for taken in results)
+    rises = [(BOUNCE_REPORTS, spell({"result": result, "why": why}), float(number)) for (result, why), number in numbers.items()]
+    try:
+        process = f"{socket.gethostname()}:{os.getpid()}/bounces"
+        await add_apart(db, process=process, kind="bounces", version=version("portcullis"), rises=rises)
+    except (*WEATHER, asyncpg.PostgresError) as error:
+        note(f"not counted for metrics: {type(error).__name__}")
 
 
 def _line(taken: Taken) -> str:
