@@ -4,8 +4,6 @@ Adding a language is adding `email_templates/locales/<tag>.po`. English needs no
 in memory when its language is first asked for, so that no binary has to be kept beside its source.
 """
 
-import re
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
@@ -14,10 +12,9 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
-from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import PoFileError, read_po
 
+from jobs.letters.gettext_files import read_catalogue
 from jobs.letters.languages import FALLBACK
 
 
@@ -30,7 +27,6 @@ class BrokenCatalogue(ValueError):  # noqa: N818 - named by what happens next, a
 
 
 _FOLDER = files("email_templates") / "locales"
-_PLACEHOLDER = re.compile(r"%\(([a-z_]+)\)s")
 
 
 @lru_cache(maxsize=1)
@@ -70,30 +66,12 @@ def _compiled(file: Traversable, language: str) -> NullTranslations:
     if not file.is_file():
         return NullTranslations()
     try:
-        catalogue = read_po(BytesIO(file.read_bytes()), locale=language.replace("-", "_"), abort_invalid=True)
         compiled = BytesIO()
-        write_mo(compiled, catalogue)
+        write_mo(compiled, read_catalogue(file.read_bytes(), language))
         compiled.seek(0)
-        translated = GNUTranslations(compiled)
-    except (ValueError, PoFileError) as error:
+        return GNUTranslations(compiled)
+    except ValueError as error:
         raise BrokenCatalogue(str(file), str(error)) from error
-    if unfit := next(_unfit(catalogue), None):
-        raise BrokenCatalogue(str(file), unfit)
-    return translated
-
-
-def _unfit(catalogue: Catalog) -> Iterator[str]:
-    """Say which sentences could not be filled in, each in the middle of a run: a placeholder of no such name, a bare `%`."""
-    for message in catalogue:
-        known = set(_PLACEHOLDER.findall(" ".join(_forms(message.id))))
-        for form in _forms(message.string) if message.id else ():
-            if set(_PLACEHOLDER.findall(form)) - known or "%" in _PLACEHOLDER.sub("", form).replace("%%", ""):
-                places = ", ".join(f"%({name})s" for name in sorted(known)) or "no placeholder"
-                yield f"“{form}” cannot be filled in; its sentence has {places}, and a per cent sign is written %%"
-
-
-def _forms(text: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else tuple(text or ())
 
 
 def direction(language: str) -> str:

@@ -28,7 +28,7 @@ def templates(folder: Path, name: str, text: str) -> str:
 
 FAULTS = {
     "unknown variable": ("PORTCULLIS_TEMPLATES", ("protected/body.txt", "Dear {{ nmae }}"), "protected/body.txt"),
-    "broken catalogue": ("PORTCULLIS_TEMPLATES", ("locales/de.po", 'msgid "Hello,"\nGuten Tag\n'), "locales/de.po"),
+    "broken catalogue": ("PORTCULLIS_TEMPLATES", ("locales/de.po", 'msgid "Hello,"\nmsgstr "Guten Tag\n'), "no usable catalogue: line 2:"),
     "unknown colour": ("PORTCULLIS_COLOURS", "link=purple", "link must be a colour such as"),
     "relay with a typo": ("SMTP_URL", "smpt://127.0.0.1:25", "the scheme must be one of smtp, smtps, smtp+starttls"),
     "limit of -1": ("PORTCULLIS_RELAY_RATE", "-1", "greater than or equal to 0"),
