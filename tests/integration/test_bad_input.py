@@ -1,6 +1,8 @@
 """A mailer that is started with something wrong says what, in one go, and sends nothing; what it owes is still owed.
 
-A DSN of 50 MB and a forged sender are in test_cli_bounces.
+So does the command that sends a letter to try. A limit of -1 that is ordered while mailers run is in test_cli_steering and
+test_mailer_orders, a DSN of 50 MB and a forged sender are in test_cli_bounces, broken catalogues of every kind in
+test_letters_gettext_files.
 """
 
 import asyncio
@@ -13,8 +15,10 @@ import asyncpg
 import pytest
 
 from tests.builders import a_member, an_organization
+from tests.integration.cli_runner import Cli
 from tests.integration.test_cli_rotating import ring_text
 from tests.relay import Relay
+from workers.cli.exit_codes import ExitCode
 
 START = [sys.executable, "-m", "dramatiq", "workers.main:broker", "--queues", "notify", "--processes", "1", "--threads", "1"]
 
@@ -62,3 +66,22 @@ async def test_a_fault_is_said_and_nothing_is_sent_or_lost(
     assert variable in ended.stdout + ended.stderr
     assert relay.connections == 0
     assert await db.fetchval("SELECT state = 'owed' AND attempts = 0 FROM portcullis.factor_letter")
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in ("limit of -1", "bounce address without room")])
+async def test_a_letter_to_try_is_not_sent_with_a_fault_either(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variable, given, said = FAULTS[name]
+    async with Relay() as relay:
+        environment = {
+            "SMTP_URL": f"smtp://127.0.0.1:{relay.port}",
+            "MAIL_FROM": "Example Security <security@example.com>",
+            "APP_URL": "https://app.example.com",
+            "PORTCULLIS_KEYS": ring_text("k1"),
+            variable: given if isinstance(given, str) else templates(tmp_path, *given),
+        }
+        told = await Cli(monkeypatch, capsys, environment)("letters", "send-test", "ada@example.com")
+    assert (told.code, relay.connections) == (ExitCode.NOT_SET_UP, 0)
+    assert f"- {variable}: " in told.err
+    assert said in told.err
