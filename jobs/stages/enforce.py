@@ -25,6 +25,7 @@ async def enforce(resources: Resources, claim: Claim) -> None:
     """Decide on every member of the claimed range and end what must end; about 500 members.
 
     Raises:
+        Deferred: Somebody is switching at this moment.
         Obsolete: The run was cancelled or superseded after the claim.
         TimeoutError: It took longer than the lease allows; nothing was written.
     """

@@ -20,7 +20,7 @@ from jobs.domain.backoff import full_jitter
 from jobs.failpoints import reach
 from jobs.resources import Resources
 from jobs.store import requests
-from jobs.store.database import WEATHER, Connection, is_weather
+from jobs.store.database import LOCK_SECONDS, WEATHER, Connection, is_weather
 from jobs.store.ids import IdTypes, MalformedIdError
 
 log = structlog.get_logger(__name__)
@@ -64,6 +64,8 @@ async def _consume(connection: Connection, request: Request) -> int | None:
         log.info("request_ignored", request=str(request.request_id))
         return None
     try:
+        # It waits for the batches in flight, as whoever calls the function itself does.
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
         async with connection.transaction():  # a savepoint: what is refused was consumed all the same
             run = await _flip(connection, request)
     except (asyncpg.PostgresError, MalformedIdError) as error:

@@ -10,6 +10,8 @@ import asyncpg
 
 STATEMENT_SECONDS = 45
 LOCK_SECONDS = 30
+WORKER_LOCK_SECONDS = 2
+"""A worker has others to serve: what it waits for may be locked by a main app that leaves its transaction open."""
 CONNECT_SECONDS = 10
 
 SESSION_SETTINGS = {
@@ -88,7 +90,7 @@ async def open_pool(url: str, *, size: int, least: int = 1) -> Pool:
         max_size=size,
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS + 5,
-        server_settings=SESSION_SETTINGS,
+        server_settings=SESSION_SETTINGS | {"lock_timeout": f"{WORKER_LOCK_SECONDS}s"},
         connection_class=WorkerConnection,
         init=read_json,
     )

@@ -1,12 +1,13 @@
 """Runs: cutting them into ranges, enforcing a range, sweeping for what is left, closing them."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
 from jobs.audit.entries import NOBODY, vouch_for
-from jobs.errors import Obsolete
+from jobs.errors import Deferred, Obsolete
 from jobs.keys import Key
 from jobs.store.batches import Claim
 from jobs.store.database import Connection, Database
@@ -23,6 +24,10 @@ FIND_UNREACHABLE = statement("find_unreachable")
 FINISH = statement("finish_run")
 FIND_UNSETTLED = statement("find_unsettled")
 SETTLE = RangeStatement.load("settle_batch")
+
+
+SWITCHING_SECONDS = (0.1, 1.0)
+"""How long a batch waits while somebody switches: milliseconds, unless the main app keeps its transaction open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +78,11 @@ async def enforce(db: Connection, claim: Claim, audit_key: Key | None = None) ->
     """Enforce one range and record it, vouched for under `audit_key`, in the caller's transaction; all or nothing.
 
     Raises:
+        Deferred: Somebody is switching at this moment.
         Obsolete: The claim is stale or the run is over.
     """
-    await db.execute(SHARE_ORGANIZATION, claim.organization_id)
+    if not await db.fetchval(SHARE_ORGANIZATION, claim.organization_id):
+        raise Deferred(claim.batch_id, random.uniform(*SWITCHING_SECONDS), "a switch of the organization is not committed yet")  # noqa: S311 -- jitter
     voucher = NOBODY if audit_key is None else vouch_for(audit_key, claim.run_id, claim.batch_id)
     row = await db.fetchrow(
         ENFORCE.over(claim.low, claim.high),
