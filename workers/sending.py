@@ -1,7 +1,8 @@
 """For a main app in Python that asks by message: `enforce.send(organization_id=..., requested_by=...)`.
 
 Needs `REDIS_URL` and `PORTCULLIS_KEYS`, nothing else. Most apps call `portcullis.require_second_factor` in SQL instead: there the
-switch is part of the app's own transaction, and Redis needn't be up. Not for a process that runs workers: that has `workers.main`.
+switch is part of the app's own transaction, and Redis needn't be up. A message that Redis loses before a worker took it is lost: look
+whether there is a run, and send it again. Not for a process that runs workers: that has `workers.main`.
 """
 
 import dramatiq

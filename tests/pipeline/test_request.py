@@ -49,6 +49,12 @@ async def test_delivered_twice_it_opens_one_run(world: World, organization: Orga
     assert len(await runs(world)) == 1
 
 
+async def test_asked_again_because_the_first_may_be_lost_it_is_the_same_run(world: World, organization: Organization) -> None:
+    run = await trigger(world.resources, a_request(organization))
+    assert await trigger(world.resources, a_request(organization)) == run
+    assert await runs(world) == [run]
+
+
 @pytest.mark.survives("messages doubled, reordered, replayed", "I8 I19")
 async def test_replayed_after_a_lift_it_does_nothing(world: World, organization: Organization) -> None:
     request = a_request(organization)
