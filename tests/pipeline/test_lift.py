@@ -215,3 +215,35 @@ async def test_whoever_holds_letters_when_it_is_lifted_gives_them_back_at_once(w
     await batches.let_go(world.pool, claim)
     (batch,) = [batch for batch in await world.batches(run, "notice") if batch["batch_id"] == claim.batch_id]
     assert (batch["state"], batch["leased_until"]) == ("cancelled", None)
+
+
+async def test_on_and_off_again_before_its_letters_left_those_of_the_first_run_are_not_told(
+    world: World, organization: Organization
+) -> None:
+    """What the README says of it: the first run's `lifted` letters give way to the second run, which has told nobody when it ends."""
+    first = await world.require(organization)
+    await world.run_to_end(first)
+    await world.lift(organization)
+    second = await world.require(organization)
+    await world.lift(organization)
+    for run in (first, second):
+        await world.run_to_end(run)
+    await world.step_until(world.nothing_open)
+    assert [world.kinds(member) for member in organization.members] == [["signed_out"]] * 2
+
+
+@pytest.mark.parametrize("moment", ["when the first letters had left", "when the second ones had"])
+async def test_on_and_off_again_those_who_were_told_last_are_told(world: World, organization: Organization, moment: str) -> None:
+    first = await world.require(organization)
+    await world.run_to_end(first)
+    await world.lift(organization)
+    if moment == "when the first letters had left":
+        await world.run_to_end(first)
+    second = await world.require(organization)
+    if moment == "when the second ones had":
+        await world.run_to_end(second)
+    await world.lift(organization)
+    for run in (first, second):
+        await world.run_to_end(run)
+    await world.step_until(world.nothing_open)
+    assert {world.kinds(member)[-1] for member in organization.members} == {"lifted"}
