@@ -151,7 +151,7 @@ async def test_a_process_that_was_asked_for_and_is_not_here_is_not_well(cli: Cli
     told = await cli("health", "conductor")
     assert (told.code, told.out) == (ExitCode.REFUSED, "")
     assert "no conductor has been heard of" in told.err
-    assert "What to do" in told.err
+    assert "\n  What to do: Start it again.\n" in told.err
 
 
 async def test_where_nothing_runs_nothing_is_well(cli: Cli) -> None:

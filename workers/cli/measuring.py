@@ -70,7 +70,7 @@ async def health(
     if as_json:
         tell_json({"is_well": not faults, "faults": faults})
     elif faults:
-        note(*(f"portcullis: {fault['what']}\n  What to do: {fault['to_do']}" for fault in faults))
+        note(*(line for fault in faults for line in (f"portcullis: {fault['what']}", f"  What to do: {fault['to_do']}")))
     else:
         tell("ready" if ready else "well")
     return ExitCode.REFUSED if faults else ExitCode.OK
