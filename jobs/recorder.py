@@ -33,6 +33,9 @@ CAPACITY = 250
 SECONDS = 0.25
 """How long a receipt waits, at most, for others to be committed with."""
 
+UNTRIED = frozenset({Scope.ACCEPTED, Scope.UNSENT})
+"""Of these an attempt leaves no row of its own: the ledger has the letter, or it never began."""
+
 Write = Callable[[Sequence[Settled]], Awaitable[object]]
 
 
@@ -40,14 +43,15 @@ Write = Callable[[Sequence[Settled]], Awaitable[object]]
 class Wave:
     """Letters of one claim that were marked `sending` together; complete when each one's outcome is committed.
 
-    `faults` is what the relay said against the letter itself, rather than against a recipient, `faulty` the kinds and domains that it was
-    said to; `held_back` are kinds of letters that are due and may not begin; `unsent` counts letters that came
-    back because the relay is away or time was up, `deferred` those that no longer hold the run, `unwritten` those whose outcome the
-    ledger will not have.
+    `relay` is where they went, '' if nobody knows. `faults` is what the relay said against the letter itself, rather than against a
+    recipient, `faulty` the kinds and domains that it was said to; `held_back` are kinds of letters that are due and may not begin;
+    `unsent` counts letters that came back because the relay is away or time was up, `deferred` those that no longer hold the run,
+    `unwritten` those whose outcome the ledger will not have.
     """
 
     claim: Claim
     letters: int
+    relay: str = ""
     receipts: int = 0
     faults: list[str] = field(default_factory=list)
     faulty: set[tuple[LetterKind, str]] = field(default_factory=set)
@@ -114,7 +118,7 @@ class LedgerRecorder:
         )
         if self._breakers is not None:
             self._breakers.count(wave.claim.run_id, letter.letter, envelope.recipient, receipt, was_refused=letter.was_refused)
-        self._take(wave, letter, outcome)
+        self._take(wave, letter, outcome, tried=None if receipt.scope in UNTRIED else wave.relay)
 
     def suppress(self, wave: Wave, letter: Letter, reason: str) -> None:
         """Take a letter that can't be sent at all, with the reason."""
@@ -136,8 +140,8 @@ class LedgerRecorder:
             self._enough.set()
             await asyncio.sleep(0.01)
 
-    def _take(self, wave: Wave, letter: Letter, outcome: Outcome) -> None:
-        self._waiting.append((wave, Settled(claim=wave.claim, member_id=letter.member_id, outcome=outcome)))
+    def _take(self, wave: Wave, letter: Letter, outcome: Outcome, *, tried: str | None = None) -> None:
+        self._waiting.append((wave, Settled(claim=wave.claim, member_id=letter.member_id, outcome=outcome, tried=tried)))
         wave.receipts += 1
         wave.deferred += outcome.state is LetterState.DEFERRED
         self._begun.set()

@@ -189,7 +189,8 @@ async def _send_next(resources: Resources, mail: Mail, claim: Claim, leave: Leav
 
 async def _send_wave(mail: Mail, claim: Claim, marked: Sequence[Letter], seconds: float, relay: str | None) -> Wave:
     """Send letters that are `sending`; none begins after `seconds`, which is well within the lease, so that a zombie begins none."""
-    wave = Wave(claim=claim, letters=len(marked))
+    relay = relay or next(iter(mail.mailer.turn()), "")
+    wave = Wave(claim=claim, letters=len(marked), relay=relay)
     occasion, totals = _occasion(claim), _totals(claim)
     composed = (_compose(mail, wave, letter, occasion, totals) for letter in marked)
     envelopes = [envelope for envelope in composed if envelope is not None]

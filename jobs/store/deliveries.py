@@ -94,11 +94,15 @@ class Due(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of one letter, ready to be written: where it is in the ledger, the claim it was sent under, and the outcome."""
+    """What became of one letter, ready to be written: where it is in the ledger, the claim it was sent under, and the outcome.
+
+    `tried`: the relay that was tried in vain, '' if nobody knows which; `None`: none was, or it accepted the letter.
+    """
 
     claim: Claim
     member_id: MemberId
     outcome: Outcome
+    tried: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +181,7 @@ async def record(db: Database, settled: Sequence[Settled]) -> int:
 
 
 async def _record(db: Database, settled: Sequence[Settled]) -> int:
+    tried = {number: letter.tried for number, letter in enumerate(settled, 1) if letter.tried is not None}
     rows = await db.fetch(
         RECORD,
         [letter.claim.run_id for letter in settled],
@@ -191,6 +196,8 @@ async def _record(db: Database, settled: Sequence[Settled]) -> int:
         [letter.outcome.attempts for letter in settled],
         [letter.outcome.doubts for letter in settled],
         [letter.outcome.suppresses for letter in settled],
+        list(tried),
+        list(tried.values()),
     )
     return sum(row["letters"] for row in rows)
 

@@ -50,6 +50,7 @@ TABLES: dict[str, Rights] = {
     "run": {WORKER: "rw", CONSOLE: "rw", AUDITOR: "r", METRICS: "r"},
     "batch": {WORKER: "raw", CONSOLE: "raw", AUDITOR: "r", METRICS: "r"},
     "delivery": {WORKER: "raw", CONSOLE: "rw", AUDITOR: "r"},
+    "attempt": {WORKER: "a", CONSOLE: "r", AUDITOR: "r"},
     "joiner": {WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
     "erased": {WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
     # How the work is done.

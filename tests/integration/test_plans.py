@@ -239,7 +239,7 @@ async def test_recording_what_became_of_letters(db: Db) -> None:
         assert count > 100
         return (
             *([held.run_id] * count, [held.batch_id] * count, [held.token] * count, ["notice"] * count, members, ["accepted"] * count),
-            *([None] * count, ["250 ok"] * count, [0.0] * count, [0] * count, [0] * count, [False] * count),
+            *([None] * count, ["250 ok"] * count, [0.0] * count, [0] * count, [0] * count, [False] * count, [], []),
         )
 
     await check(db, deliveries.RECORD, rows=1_000, before=marked)

@@ -49,6 +49,18 @@ async def test_members_of_an_old_run_are_forgotten_and_its_status_and_record_are
     assert await world.db.fetchval("SELECT count(*) FROM portcullis.audit_entry WHERE effect = 'forgotten'") == 1
 
 
+async def test_attempts_at_their_letters_go_with_them(world: World) -> None:
+    old, young = await an_old_run(world), await an_old_run(world, days=399)
+    await world.db.execute(
+        "INSERT INTO portcullis.attempt (run_id, slot, member_id, batch_id, outcome)"
+        " SELECT run_id, slot, member_id, batch_id, 'refused' FROM portcullis.delivery, generate_series(1, 3)"
+    )
+    assert await retention.forget(world.pool, 400)
+    left = await world.db.fetch("SELECT run_id, count(*) FROM portcullis.attempt GROUP BY 1")
+    assert [tuple(row) for row in left] == [(young, 3 * await members(world, young))]
+    assert await members(world, old) == 0
+
+
 async def test_it_goes_in_small_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = await an_old_run(world)
     monkeypatch.setattr(retention, "ROWS", 4)

@@ -1,5 +1,5 @@
 -- Owe again what a killed mailer left in `sending`: nobody knows whether it left, and a second letter is better than none. What its
--- recipient had deferred is deferred again, and holds no run.
+-- recipient had deferred is deferred again, and holds no run. Each leaves an attempt, for whoever asks why a letter came twice.
 --
 -- $1  bigint                batch
 -- $2  bigint                token of the claim
@@ -20,7 +20,10 @@ WITH held AS MATERIALIZED (
     WHERE d.run_id = h.run_id AND d.slot = $3 AND d.batch_id = h.batch_id AND d.state = 'sending'
       AND ($4::portcullis.member_id IS NULL OR d.member_id >= $4::portcullis.member_id)
       AND ($5::portcullis.member_id IS NULL OR d.member_id < $5::portcullis.member_id)
-    RETURNING d.member_id
+    RETURNING d.run_id, d.slot, d.member_id, d.batch_id
+), kept AS (
+    INSERT INTO portcullis.attempt (run_id, slot, member_id, batch_id, outcome)
+    SELECT r.run_id, r.slot, r.member_id, r.batch_id, 'lost' FROM reclaimed r
 )
 UPDATE portcullis.batch b
 SET sending = b.sending - counted.letters,

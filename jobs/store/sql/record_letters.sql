@@ -12,15 +12,17 @@
 -- $10  smallint[]              attempts to add
 -- $11  smallint[]              doubts to add
 -- $12  boolean[]               whether the address is not to be written to again
+-- $13  bigint[]                which of them, counted from 1, a relay was tried for in vain
+-- $14  text[]                  that relay; '': nobody knows
 --
 -- Letters whose claim is stale are left alone. What would be owed again is cancelled where its batch was. One row a batch, with the
 -- number of letters; a row of the ledger that somebody moved at this moment was passed over: call again while letters are missing.
 WITH given AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::portcullis.member_id[], $6::text[], $7::text[],
-                         $8::text[], $9::double precision[], $10::smallint[], $11::smallint[], $12::boolean[])
-        AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts, suppresses)
+                         $8::text[], $9::double precision[], $10::smallint[], $11::smallint[], $12::boolean[]) WITH ORDINALITY
+        AS g (run_id, batch_id, token, slot, member_id, state, reason, relay_id, seconds, attempts, doubts, suppresses, number)
 ), held AS MATERIALIZED (
-    SELECT b.batch_id, b.token, b.state = 'cancelled' AS is_cancelled
+    SELECT b.batch_id, b.token, b.holder, b.state = 'cancelled' AS is_cancelled
     FROM portcullis.batch b
     WHERE (b.batch_id, b.token) IN (SELECT DISTINCT g.batch_id, g.token FROM given g)
     ORDER BY b.batch_id
@@ -42,7 +44,18 @@ WITH given AS MATERIALIZED (
     FROM found g
     -- The state once more, because PostgreSQL follows a row that was moved: until late in 2025 it did not look at the place again.
     WHERE d.ctid = g.place AND d.batch_id = g.batch_id AND d.state = 'sending'
-    RETURNING d.run_id, d.batch_id, d.state, d.recipient, d.reason, g.suppresses
+    RETURNING d.run_id, d.batch_id, d.state, d.recipient, d.reason, g.suppresses, g.number
+), kept AS (
+    -- An attempt that was not accepted leaves a row. Where every letter was, nothing is looked at here.
+    INSERT INTO portcullis.attempt (run_id, slot, member_id, batch_id, outcome, holder, token, relay, reason)
+    SELECT g.run_id, g.slot, g.member_id, g.batch_id,
+           CASE WHEN g.doubts > 0 THEN 'in_doubt' WHEN g.state = 'refused' THEN 'refused' WHEN g.attempts > 0 THEN 'deferred'
+                ELSE 'given_back' END,
+           h.holder, g.token, nullif(t.relay, ''), g.reason
+    FROM unnest($13::bigint[], $14::text[]) t (number, relay)
+    JOIN moved m ON m.number = t.number
+    JOIN given g ON g.number = t.number
+    JOIN held h ON h.batch_id = g.batch_id
 ), listed AS MATERIALIZED (
     SELECT portcullis.suppress(array_agg(m.recipient), 'refused', array_agg(m.reason), array_agg(m.run_id), array_agg(m.organization_id))
                AS addresses
