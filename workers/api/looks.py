@@ -144,7 +144,14 @@ async def show_member(call: Call) -> Member:
     return Member(
         memberships=[replace(one, email=_masked(one.email)) for one in memberships],
         letters=[
-            replace(one, recipient=_masked(one.recipient), reason=_said(one.reason), batch_error=_said(one.batch_error)) for one in letters
+            replace(
+                one,
+                recipient=_masked(one.recipient),
+                reason=_said(one.reason),
+                batch_error=_said(one.batch_error),
+                tried=[replace(attempt, reason=_said(attempt.reason)) for attempt in one.tried],
+            )
+            for one in letters
         ],
         factor_events=await member_views.list_events(call.db, member),
     )

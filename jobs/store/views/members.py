@@ -11,10 +11,13 @@ from jobs.store.statements import statement
 
 FACTS = statement("find_member_facts")
 LETTERS = statement("list_member_letters")
+ATTEMPTS = statement("list_attempts")
 EVENTS = statement("list_factor_events")
 BY_ADDRESS = statement("find_users_by_address")
 
 RUNS_LOOKED_INTO = 100
+ATTEMPTS_SHOWN = 30
+"""Of one letter, the latest ones. The ladder takes fewer; a relay that hangs up at each one may take more."""
 MOST_FOUND = 20
 ADDRESS_TIMEOUT = timedelta(seconds=2)
 """The main app may have no index on addresses; then a search would read everybody."""
@@ -42,8 +45,30 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a letter that was not accepted: `refused`, `deferred`, `given_back`, `in_doubt` or `lost`.
+
+    `number` counts from 1. `holder` is the process that tried, `token` its claim on the batch, `reason` the relay's words; a mailer that
+    was lost told none of them.
+    """
+
+    run_id: int
+    slot: str
+    number: int
+    outcome: str
+    tried_at: datetime
+    holder: str | None
+    token: int | None
+    relay: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberLetter:
-    """One row of the ledger with its batch. `doubts`: how often the relay never answered the final dot."""
+    """One row of the ledger with its batch. `doubts`: how often the relay never answered the final dot.
+
+    `attempts` counts those that used up the recipient's patience; `tried` are all that were not accepted, the latest `ATTEMPTS_SHOWN`.
+    """
 
     run_id: int
     organization_name: str | None
@@ -68,6 +93,7 @@ class MemberLetter:
     token: int | None
     batch_attempts: int | None
     batch_error: str | None
+    tried: list[Attempt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +119,10 @@ async def find(db: Pool, member: MemberId) -> list[Membership]:
 
 async def list_letters(db: Pool, member: MemberId, organizations: list[str]) -> list[MemberLetter]:
     """Return what the latest runs of these organizations decided and wrote, latest run first."""
-    return [MemberLetter(**row) for row in await db.fetch(LETTERS, member, organizations, RUNS_LOOKED_INTO)]
+    letters = await db.fetch(LETTERS, member, organizations, RUNS_LOOKED_INTO)
+    which = [row["run_id"] for row in letters], [row["slot"] for row in letters]
+    tried = [Attempt(**row) for row in await db.fetch(ATTEMPTS, member, *which, ATTEMPTS_SHOWN)]
+    return [MemberLetter(**row, tried=[one for one in tried if (one.run_id, one.slot) == (row["run_id"], row["slot"])]) for row in letters]
 
 
 async def list_events(db: Pool, member: MemberId) -> list[FactorEvent]:

@@ -76,6 +76,28 @@ async def test_a_member_is_shown_with_masked_addresses(watcher: Program, db: asy
     assert "lovelace" not in shown.text.lower()
 
 
+async def test_every_attempt_at_a_member_s_letter_is_shown(
+    watcher: Program, db: asyncpg.Connection, organization: Organization, run: int
+) -> None:
+    words = "rcpt 450 4.2.0 <ada.lovelace@kestrel.example> is greylisted"
+    await db.execute(
+        "INSERT INTO portcullis.delivery (run_id, slot, member_id, batch_id, verdict, state)"
+        " VALUES ($1, 'notice', $2, 7, 'protected', 'owed')",
+        *(run, organization.admin.id),
+    )
+    await db.execute(
+        "INSERT INTO portcullis.attempt (run_id, slot, member_id, batch_id, outcome, holder, token, relay, reason)"
+        " SELECT $1, 'notice', $2, 7, 'deferred', 'host:7', n, 'mail:25', $3 FROM generate_series(1, 2) n",
+        *(run, organization.admin.id, words),
+    )
+    [letter] = (await watcher.get(f"/members/{organization.admin.id}")).json()["letters"]
+    assert [(one["number"], one["outcome"], one["holder"], one["token"], one["relay"]) for one in letter["tried"]] == [
+        (1, "deferred", "host:7", 1, "mail:25"),
+        (2, "deferred", "host:7", 2, "mail:25"),
+    ]
+    assert {one["reason"] for one in letter["tried"]} == {"rcpt 450 4.2.0 <a…e@k…l.example> is greylisted"}
+
+
 async def test_addresses_in_other_people_s_words_are_masked(watcher: Program, db: asyncpg.Connection, run: int) -> None:
     words = "5.1.1 <ada.lovelace@kestrel.example>: no such user"
     batch = await db.fetchval(

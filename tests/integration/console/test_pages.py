@@ -54,6 +54,12 @@ async def test_addresses_in_a_relay_s_words_are_masked(mara: Visitor, db: asyncp
         " VALUES ($1, $2, 'notice', $3, 'unprotected', 'refused', $4)",
         *(run, organization.admin.id, batch, words),
     )
+    await db.execute(
+        "INSERT INTO portcullis.attempt (run_id, slot, member_id, batch_id, outcome, holder, token, relay, reason)"
+        " VALUES ($1, 'notice', $2, $3, 'refused', 'host:7', 2, 'mail:25', $4)",
+        *(run, organization.admin.id, batch, "later: " + words),
+    )
+    assert "<code>later: 5.1.1 &lt;a…e@a…l.example&gt;" in (await mara.get(f"/members/{organization.admin.id}")).text
     for path in (f"/runs/{run}", f"/members/{organization.admin.id}", "/dead", f"/dead/{batch}", "/"):
         page = (await mara.get(path)).text
         assert "a…e@a…l.example&gt;: no such user" in page, path
