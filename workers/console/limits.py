@@ -57,11 +57,11 @@ class LimitLine:
 @watched
 async def limits(request: Request) -> Shown:
     """Show them."""
-    spent = await request.app.state.redis.spent()
     async with request.app.state.pool.acquire() as db:
         holds = await budget.read(db, request.app.state.settings)
         waiting = await views.count_letters(db, limit=ORGANIZATIONS)
         breakers = await steering.list_breakers(db)
+    spent = await request.app.state.redis.spent(holds.relays)
     total = sum(one.letters for one in waiting)
     values = {
         "lines": _lines(holds, spent, {one.organization_id: (one.organization_name, one.letters) for one in waiting}, total),

@@ -4,23 +4,19 @@ Redis only holds hints and counts, so not being able to look is said on the page
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from redis.exceptions import RedisError
 
 from workers.broker import Depth
-from workers.broker.portcullis_broker import connect
-from workers.broker.redis_queue import RedisQueue
-from workers.broker.signed_encoder import MAX_BYTES
+from workers.broker.portcullis_broker import connect, count_hints
 from workers.mailer.limiter import PREFIX
+from workers.metrics.quota import used
 
-NAMESPACE: Final = "portcullis"
-QUEUES: Final = ("enforce", "notify")
 MOST_DOMAINS: Final = 100
 MICROSECONDS: Final = 1_000_000
-SLOT: Final = 900
-DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +36,18 @@ class RedisLook:
 
     def __init__(self, url: str) -> None:
         self._client = connect(url)
-        self._queues = {name: RedisQueue(self._client, namespace=NAMESPACE, name=name, max_bytes=MAX_BYTES) for name in QUEUES}
 
     async def depths(self) -> dict[str, Depth] | None:
         """Return what waits in each queue; `None`: Redis can't be asked."""
         try:
-            return {name: await asyncio.to_thread(queue.depth) for name, queue in self._queues.items()}
+            return await asyncio.to_thread(count_hints, self._client)
         except (RedisError, OSError):
             return None
 
-    async def spent(self) -> Spent:
-        """Return how much of the limits is spent."""
+    async def spent(self, relays: Sequence[str]) -> Spent:
+        """Return how much of the limits is spent, and of these relays' days."""
         try:
-            return await asyncio.to_thread(self._spent)
+            return await asyncio.to_thread(self._spent, relays)
         except (RedisError, OSError):
             return Spent(is_known=False)
 
@@ -60,7 +55,7 @@ class RedisLook:
         """Close the connections."""
         await asyncio.to_thread(self._client.close)
 
-    def _spent(self) -> Spent:
+    def _spent(self, relays: Sequence[str]) -> Spent:
         seconds, microseconds = self._client.time()
         now = seconds + microseconds / MICROSECONDS
         keys = [key.decode() for key in self._few_keys()]
@@ -69,7 +64,7 @@ class RedisLook:
         ]
         found = cast("list[bytes | None]", self._client.mget(rates)) if rates else []
         ahead = {_named(key): float(tat) / MICROSECONDS - now for key, tat in zip(rates, found, strict=True) if tat is not None}
-        day = {_named(key)[1]: self._day(key, now) for key in keys if _kind(key) == "quota"}
+        day = {relay: used(self._client, relay) for relay in relays}
         return Spent(ahead={name: max(0.0, value) for name, value in ahead.items()}, day=day)
 
     def _few_keys(self) -> list[bytes]:
@@ -80,10 +75,6 @@ class RedisLook:
             if len(keys) >= 10 * MOST_DOMAINS:
                 break
         return keys
-
-    def _day(self, key: str, now: float) -> int:
-        slots = cast("dict[bytes, bytes]", self._client.hgetall(key))
-        return sum(int(letters) for slot, letters in slots.items() if (int(slot) + 1) * SLOT > now - DAY)
 
 
 def _kind(key: str) -> str:
