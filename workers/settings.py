@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from email.utils import parseaddr
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -302,13 +303,26 @@ def _is_origin(value: str) -> str:
     return value.rstrip("/").lower()
 
 
+def _are_proxies(value: str) -> str:
+    names = [name.strip() for name in value.split(",")]
+    for name in names:
+        try:
+            network = ip_network(name)
+        except ValueError:
+            raise ValueError("must be addresses or networks, comma-separated, such as 10.0.0.7, 10.1.0.0/24") from None
+        if not network.prefixlen:
+            raise ValueError("must not trust everybody: anybody could say to be somebody else")
+    return ",".join(names)
+
+
 class ConsoleSettings(Environment):
-    """Where the console listens, where people reach it, how long they stay signed in."""
+    """Where the console listens, where people reach it, whose word it takes for who they are, how long they stay signed in."""
 
     console_address: Annotated[str, AfterValidator(_is_listening_address)] = Field(
         default="127.0.0.1:8700", alias="PORTCULLIS_CONSOLE_ADDRESS"
     )
     console_origin: Annotated[str | None, AfterValidator(_is_origin)] = Field(default=None, alias="PORTCULLIS_CONSOLE_ORIGIN")
+    console_proxies: Annotated[str | None, AfterValidator(_are_proxies)] = Field(default=None, alias="PORTCULLIS_CONSOLE_PROXIES")
     console_session_hours: Annotated[float, Field(gt=0, le=24)] = Field(default=8, alias="PORTCULLIS_CONSOLE_SESSION_HOURS")
 
     @property
@@ -331,6 +345,16 @@ class ConsoleSettings(Environment):
             reason = "PORTCULLIS_CONSOLE_ORIGIN: must be set, with https, where the console listens beyond this machine"
             raise ConfigurationError([reason])
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def trusted_proxies(self) -> str:
+        """Who may say on whose behalf a request comes (`X-Forwarded-For`); '': nobody.
+
+        Unless somebody is named, it is what stands on this machine, and that only if something must stand there: we don't speak https.
+        """
+        if self.console_proxies or self.listens_at[0] not in LOOPBACK or not self.reached_at.startswith("https:"):
+            return self.console_proxies or ""
+        return "127.0.0.1,::1"
 
 
 class LogSettings(Environment):

@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
+from starlette.applications import Starlette
 
 from workers.console.address import Address
 from workers.console.application import application
 from workers.logs import configure_logs
-from workers.settings import LOOPBACK, ConfigurationError, Settings
+from workers.settings import ConfigurationError, Settings
 
 DRAIN_SECONDS = 5
 MOST_CONNECTIONS = 500
@@ -51,21 +52,24 @@ def serve(settings: Settings) -> None:
     with _listening(settings) as listening:
         address = Address.of(_origin(settings, listening))
         app = application(settings, address)
-        # Only what stands in front of us on this machine may say whose request it is, and only if something does.
-        behind_proxy = address.origin.startswith("https:") and settings.listens_at[0] in LOOPBACK
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            proxy_headers=behind_proxy,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
         log.info("console_started", origin=address.origin)
-        Server(config, app.state.closing).run(sockets=[listening])
+        Server(configuration(settings, app), app.state.closing).run(sockets=[listening])
         log.info("console_stopped")
+
+
+def configuration(settings: Settings, app: Starlette) -> uvicorn.Config:
+    """Return how the application is served. Whose request it is, only a trusted proxy may say: guesses are counted by address."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
 
 
 def _listening(settings: Settings) -> socket.socket:
