@@ -10,7 +10,7 @@ decides who spends a code's step, and whatever was wrong the answer is the same.
 from jobs.domain.permissions import Role
 from jobs.operators.enrolling import Begun, PoorPasswordError, begin, secret_of, set_up
 from jobs.operators.roster import Listed, add, list_operators, remove, reset
-from jobs.operators.sessions import Session, SessionRules, Started, end, end_others, find, set_time_zone, sweep
+from jobs.operators.sessions import Session, SessionRules, Started, end, end_others, find, set_time_zone, sweep, sweep_for_ever
 from jobs.operators.signing_in import SignIn, sign_in
 
 __all__ = [
@@ -35,4 +35,5 @@ __all__ = [
     "set_up",
     "sign_in",
     "sweep",
+    "sweep_for_ever",
 ]

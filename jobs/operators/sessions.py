@@ -1,5 +1,6 @@
 """Sessions of operators: the browser has a random token, the database its digest. Nothing is believed that a browser says of itself."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -7,9 +8,13 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from jobs.domain.permissions import Role
-from jobs.store.database import Database
+from jobs.store.database import WEATHER, Database, Pool
 from jobs.store.statements import statement
+
+log = structlog.get_logger(__name__)
 
 FIND = statement("find_operator_session")
 END = statement("end_operator_session")
@@ -21,6 +26,7 @@ BEGINNING_FOR = timedelta(minutes=15)
 """How long somebody has to scan, choose a password and type the first code."""
 FORGET_AFTER = timedelta(days=1)
 NEVER_FORGOTTEN = 100
+SWEEP_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +101,15 @@ async def set_time_zone(db: Database, session: Session, time_zone: str | None) -
 async def sweep(db: Database) -> None:
     """Forget sessions that are over and failures that nobody has to wait for any more."""
     await db.execute(SWEEP, FORGET_AFTER, NEVER_FORGOTTEN)
+
+
+async def sweep_for_ever(db: Pool) -> None:
+    """Sweep now and then until cancelled, beside each console: only there it grows, also where nobody ever gets in."""
+    while True:
+        try:
+            await sweep(db)
+        except WEATHER as weather:
+            log.warning("sweeping_failed", error=type(weather).__name__)
+        except Exception:  # a right that is missing must show, and must not end it for good
+            log.exception("sweeping_failed")
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from jobs.operators import SessionRules
+from jobs.operators import SessionRules, sweep_for_ever
 from jobs.store.database import WEATHER, is_weather
 from workers.api import api
 from workers.api.problems import of_status
@@ -126,9 +126,12 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     app.state.pool = await open_pool(settings.database_url.get_secret_value())
     app.state.redis = RedisLook(settings.redis_url.get_secret_value())
+    sweeping = asyncio.create_task(sweep_for_ever(app.state.pool))
     try:
         yield
     finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
         await app.state.redis.aclose()
         await close_pool(app.state.pool)
 

@@ -43,7 +43,6 @@ async def check(request: Request) -> Response:
     started = await operators.sign_in(state.pool, state.keys, typed, lasts=state.session_rules.lasts)
     if started is None:
         return page(request, "sign_in.html", answer=HTTPStatus.FORBIDDEN, next=leads_to, why="", fault=REFUSED)
-    await operators.sweep(state.pool)
     return _enter(started, leads_to)
 
 

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from jobs import operators
 from jobs.keys import KeyRing
 from jobs.operators import Role
+from jobs.operators.throttle import Tried, key_of
 from jobs.second_factor.rotation import rotate
 from tests.integration.console.browser import KEYS, PASSWORD, Visitor, fields_of, serving, set_up, settings, stranger
 from workers.console.address import COOKIE
@@ -125,6 +126,26 @@ async def test_a_hundred_wrong_codes_need_a_reset(mara: Visitor, db: asyncpg.Con
     assert (await mara.sign_in()).status_code == 403
     await operators.sweep(db)
     assert (await mara.sign_in()).status_code == 403
+
+
+async def test_old_guesses_and_sessions_are_forgotten_though_nobody_gets_in(
+    nobody: Visitor, db: asyncpg.Connection, database_url: str, redis_url: str
+) -> None:
+    for name in ("old", "new", "locked"):
+        nobody.name = name
+        assert (await nobody.sign_in(code="000000")).status_code == 403
+    old, locked = key_of(Tried.PASSWORD, "old", "192.0.2.7"), key_of(Tried.PASSWORD, "locked", "192.0.2.7")
+    await db.execute(
+        "UPDATE portcullis.operator_throttle SET tried_at = now() - interval '2 days',"
+        " locked_until = CASE WHEN key = $2 THEN now() + interval '1 hour' END WHERE key IN ($1, $2)",
+        *(old, locked),
+    )
+    async with serving(settings(database_url, redis_url)):
+        async with asyncio.timeout(10):
+            while await db.fetchval("SELECT count(*) FROM portcullis.operator_throttle") == 3:  # noqa: ASYNC110 -- in the database
+                await asyncio.sleep(0.01)
+        left = {row["key"] for row in await db.fetch("SELECT key FROM portcullis.operator_throttle")}
+    assert left == {locked, key_of(Tried.PASSWORD, "new", "192.0.2.7")}
 
 
 async def test_an_invitation_works_once_and_expires(app: Starlette, mara: Visitor, db: asyncpg.Connection) -> None:
