@@ -278,6 +278,7 @@ async def _hold_back(resources: Resources, mail: Mail, claim: Claim, turn: Turn)
         is_attempt = not mail.breakers.covers(claim.run_id, {kind for kind, _ in turn.faulty}, {domain for _, domain in turn.faulty})
     error = f"the relay refuses the letter: {turn.fault}"
     await batches.release(resources.pool, claim, seconds=FAULT_SECONDS, is_attempt=is_attempt, error=error)
+    await deliveries.tally(resources.pool, claim.batch_id, claim.token)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jobs.domain.letters import LetterState
 from jobs.store.database import Database
+from jobs.store.deliveries import tally
 from jobs.store.ids import MemberId
 from jobs.store.statements import statement
 
@@ -27,6 +28,8 @@ class Recorded:
 async def record(db: Database, run_id: int, slot: str, member_id: MemberId, reason: str, *, suppresses: bool) -> Recorded | None:
     """Turn one letter of a run that was handed over into one that was refused; `None`: there is none."""
     row = await db.fetchrow(RECORD, run_id, slot, member_id, reason, suppresses)
+    if row is not None and row["is_moved"]:
+        await tally(db, row["batch_id"], row["token"])
     return None if row is None else _recorded(row["state"], is_moved=row["is_moved"], addresses=row["addresses"])
 
 

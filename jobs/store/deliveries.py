@@ -20,6 +20,7 @@ MARK = RangeStatement.load("mark_letters")
 RECORD = statement("record_letters")
 CLOSE = RangeStatement.load("close_letters")
 PART_DEFERRED = RangeStatement.load("part_deferred")
+TALLY = statement("tally_failures")
 OWE_LIFTED = RangeStatement.load("owe_lifted")
 
 
@@ -224,13 +225,23 @@ async def close(db: Database, claim: Claim, *, seconds: float, holds_place: bool
     )
     if row is None:
         raise Obsolete(claim.batch_id)
+    if row["may_have_failures"]:
+        await tally(db, claim.batch_id, claim.token)
     return Closed(is_done=row["state"] == "done", owed=row["owed"], deferred=row["deferred"])
 
 
 async def part_deferred(db: Database, claim: Claim) -> int:
     """Move deferred letters into a batch that does not hold the run; returns how many there were."""
     row = await db.fetchrow(PART_DEFERRED.over(claim.low, claim.high), claim.batch_id, claim.token, claim.run_id, claim.low, claim.high)
-    return 0 if row is None else int(row["deferred"])
+    if row is None:
+        return 0
+    await tally(db, row["batch_id"], 0)
+    return int(row["deferred"])
+
+
+async def tally(db: Database, batch_id: int, token: int) -> None:
+    """Count what of a batch's notices did not arrive, for people to look at; nothing is done where somebody has claimed it since."""
+    await db.execute(TALLY, batch_id, token)
 
 
 async def owe_lifted(db: Database, claim: Claim) -> int:

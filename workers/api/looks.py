@@ -127,7 +127,7 @@ async def show_run(call: Call) -> Run:
         facts=facts,
         stages=list((await run_views.list_stages(call.db, run_id)).values()),
         oldest_unfinished=oldest and replace(oldest, error=_said(oldest.error)),
-        failures=[replace(one, reason=said(one.reason)) for one in await run_views.group_failures(call.db, run_id)],
+        failures=[replace(one, reason=_said(one.reason)) for one in await run_views.group_failures(call.db, run_id)],
     )
 
 

@@ -22,4 +22,6 @@ SET state = CASE WHEN b.owed + b.sending + b.deferred = 0 THEN 'done' ELSE 'open
           AND ($5::portcullis.member_id IS NULL OR d.member_id >= $5::portcullis.member_id)
           AND ($6::portcullis.member_id IS NULL OR d.member_id < $6::portcullis.member_id)) END)
 WHERE b.batch_id = $1 AND b.token = $2 AND b.state = 'open'
-RETURNING b.state, b.owed, b.deferred, pg_notify('portcullis', '') IS NULL AS is_told
+RETURNING b.state, b.owed, b.deferred,
+          b.failures IS NOT NULL OR b.owed + b.deferred + b.refused + b.uncertain + b.suppressed > 0 AS may_have_failures,
+          pg_notify('portcullis', '') IS NULL AS is_told

@@ -24,9 +24,9 @@ WITH held AS MATERIALIZED (
     INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, low, high, deferred, next_at)
     SELECT n.batch_id, $3, 'deferred', 7, $4::portcullis.member_id, $5::portcullis.member_id, count(*), min(m.next_at)
     FROM number n CROSS JOIN moved m GROUP BY n.batch_id
-    RETURNING deferred
+    RETURNING batch_id, deferred
 )
 UPDATE portcullis.batch b SET deferred = b.deferred - p.deferred
 FROM held h CROSS JOIN parted p
 WHERE b.batch_id = h.batch_id
-RETURNING p.deferred
+RETURNING p.deferred, p.batch_id

@@ -29,6 +29,7 @@ WITH found AS MATERIALIZED (
         refused = b.refused + 1
     FROM moved m
     WHERE b.batch_id = m.batch_id
+    RETURNING b.batch_id, b.token
 ), listed AS MATERIALIZED (
     SELECT portcullis.suppress(ARRAY[m.recipient], 'bounce', ARRAY[$4], ARRAY[$1],
                                ARRAY[(SELECT r.organization_id FROM portcullis.run r WHERE r.run_id = $1)]) AS addresses
@@ -39,5 +40,6 @@ WITH found AS MATERIALIZED (
     FROM moved m
 )
 SELECT f.state, EXISTS (SELECT FROM moved) AS is_moved, coalesce((SELECT l.addresses FROM listed l), 0) AS addresses,
+       (SELECT c.batch_id FROM counted c) AS batch_id, (SELECT c.token FROM counted c) AS token,
        (SELECT count(a.is_written) FROM audited a) AS entries  -- asked for, or nothing would be put on the list or into the audit
 FROM found f

@@ -30,7 +30,7 @@ WITH held AS MATERIALIZED (
 )
 UPDATE portcullis.batch b
 SET done_at = clock_timestamp(), leased_until = NULL, sending = b.sending - counted.sending, uncertain = b.uncertain + counted.sending,
-    token = b.token + 1
+    token = b.token + 1, failures = CASE WHEN counted.sending = 0 THEN b.failures END
 FROM held h CROSS JOIN (SELECT count(*) FILTER (WHERE state_before = 'sending') AS sending FROM settled) counted
 WHERE b.batch_id = h.batch_id
 RETURNING counted.sending

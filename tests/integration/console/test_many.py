@@ -38,7 +38,7 @@ SEED = f"""
     INSERT INTO portcullis.batch (batch_id, run_id, stage, urgency, state, low, high, accepted, refused, owed, done_at,
                                   made_at, last_letter_at)
     SELECT 1000000 + n, 1, 'notice', 5, CASE WHEN n < {BATCHES} / 2 THEN 'done' ELSE 'open' END, n * 1000, n * 1000 + 1000,
-           CASE WHEN n < {BATCHES} / 2 THEN 990 ELSE 0 END, CASE WHEN n < {BATCHES} / 2 THEN 10 ELSE 0 END,
+           CASE WHEN n < {BATCHES} / 2 THEN 950 ELSE 0 END, CASE WHEN n < {BATCHES} / 2 THEN 50 ELSE 0 END,
            CASE WHEN n < {BATCHES} / 2 THEN 0 ELSE 1000 END, CASE WHEN n < {BATCHES} / 2 THEN now() - n * interval '1 second' END,
            now() - interval '1 hour', now()
     FROM generate_series(0, {BATCHES} - 1) n;
@@ -51,9 +51,11 @@ SEED = f"""
     FROM portcullis.run r CROSS JOIN generate_series(1, 20) n WHERE r.run_id > 1;
     INSERT INTO portcullis.delivery (run_id, slot, member_id, batch_id, verdict, state, recipient, reason)
     SELECT 1, 'notice', n, 1000000 + n / 1000, 'unprotected',
-           CASE WHEN n >= {MEMBERS} / 2 THEN 'owed' WHEN n % 100 = 0 THEN 'refused' ELSE 'accepted' END, n || '@d' || n % 500 || '.example',
-           CASE WHEN n % 100 = 0 THEN 'rcpt 550 5.1.1 no such mailbox' END
+           CASE WHEN n >= {MEMBERS} / 2 THEN 'owed' WHEN n % 20 = 0 THEN 'refused' ELSE 'accepted' END, n || '@d' || n % 500 || '.example',
+           CASE WHEN n % 20 = 0 THEN 'rcpt 550 5.1.1 no such mailbox, see gsmtp-' || n END
     FROM generate_series(1, {MEMBERS}) n;
+    ANALYZE portcullis.delivery;
+    UPDATE portcullis.batch SET failures = portcullis.failures_of(run_id, batch_id, low, high) WHERE run_id = 1 AND refused > 0;
     INSERT INTO portcullis.action (actor, via, verb, reason, run_id)
     SELECT 'mara', 'cli', 'pause', 'because', n % {RUNS} + 1 FROM generate_series(1, 20000) n;
     SET session_replication_role = DEFAULT
