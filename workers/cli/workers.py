@@ -45,8 +45,8 @@ async def drain(
 ) -> None:
     """Tell a worker process to finish what it holds, give back the rest, and end.
 
-    As SIGTERM would: it hears of it within 5 seconds and exits with 0. Whatever supervises it decides whether another one starts. Needs
-    DATABASE_URL only.
+    As SIGTERM would: it hears of it within 5 seconds and exits with 0, and every process that the same dramatiq command has started beside
+    it ends too. Whatever supervises them decides whether they start again. Needs DATABASE_URL only.
 
     ```console
     $ portcullis workers drain web-1:4711/notify --reason "a new kernel"

@@ -14,7 +14,7 @@ from jobs.store import operations, steering
 from jobs.store.database import Connection
 from jobs.store.steering import PauseScope
 from jobs.store.views import runs as views
-from jobs.store.views.runs import Measured, RunLine, Unfinished
+from jobs.store.views.runs import Failures, Measured, RunLine, Unfinished
 from workers.console import budget, progress, timeline
 from workers.console.budget import Budget
 from workers.console.doors import acting
@@ -82,6 +82,8 @@ async def run(request: Request) -> Shown:
             "failures": failures,
             "left_out": await views.count_left_out(db, run_id) if failures else 0,
             "groups": views.GROUPS,
+            "why_not": _why_not(far.oldest, failures),
+            "stands_still": looked.status["stage"] == "finish" and looked.status["batches"]["dead"] > 0,
             "dead": dead,
             "budget": limits.for_run(facts.organization_id),
             "quota": limits.quota,
@@ -93,6 +95,12 @@ async def run(request: Request) -> Shown:
     values["last"] = None if goes_on else max((bar.ends for bar in bars if bar.ends), default=None)
     values["moments"] = timeline.of(looked.status, stages, actions)
     return Shown(template="run.html", values=values)
+
+
+def _why_not(oldest: Unfinished | None, failures: list[Failures]) -> str:
+    """Return why letters wait: what holds back the batch that has waited for longest, or what most of those met that are tried again."""
+    met = next((one.reason for one in failures if one.state in ("owed", "deferred") and one.reason), "")
+    return (oldest and oldest.error) or met
 
 
 @acting

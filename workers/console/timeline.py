@@ -23,12 +23,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A stage as a bar: from when to when, and whether it goes on."""
+    """A stage as a bar: from when to when; without an end it goes on, or has nothing left but what is dead."""
 
     name: str
     begins: datetime
     ends: datetime | None
     detail: str
+    is_dead: bool = False
 
 
 VERBS = {
@@ -64,7 +65,11 @@ def stretches(status: Mapping[str, Any], stages: Mapping[str, StageLine]) -> lis
                 ends = read(status["finished_at"]) if name not in ("deferred", "report") else None
             bars.append(
                 Stretch(
-                    name=label, begins=min(begins, ends) if ends else begins, ends=ends, detail=plural(stage.batches, "batch", "batches")
+                    name=label,
+                    begins=min(begins, ends) if ends else begins,
+                    ends=ends,
+                    detail=plural(stage.batches, "batch", "batches") + (f", {stage.dead} dead" if stage.dead else ""),
+                    is_dead=stage.dead > 0 and not stage.open,
                 )
             )
     return bars

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from jobs.client import require_second_factor
+from jobs.store import workers
 from tests.builders import a_member, an_organization
 from tests.integration.console.browser import Visitor
 from workers.console.protection import HEADERS
@@ -64,6 +65,36 @@ async def test_addresses_in_a_relay_s_words_are_masked(mara: Visitor, db: asyncp
         page = (await mara.get(path)).text
         assert "a…e@a…l.example&gt;: no such user" in page or "5.1.1 @ no such user" in page, path
         assert "lovelace" not in page, path
+
+
+async def test_a_run_that_nothing_but_a_dead_batch_is_left_of_stands_still(mara: Visitor, db: asyncpg.Connection) -> None:
+    organization = await an_organization(db)
+    run = await require_second_factor(db, organization.id, requested_by=organization.admin.id, reason=None)
+    await db.execute("UPDATE portcullis.batch SET state = 'done', done_at = now() WHERE run_id = $1", run)
+    await db.execute("INSERT INTO portcullis.batch (run_id, stage, state, done_at) VALUES ($1, 'enforce', 'dead', now())", run)
+    page = (await mara.get(f"/runs/{run}")).text
+    assert "Stands still: it waits for somebody to see to what is dead." in page
+    assert ", stands still</td>" in page
+    assert "waits for you" in (await mara.get("/")).text
+
+
+async def test_a_run_whose_letters_do_not_leave_says_why(mara: Visitor, db: asyncpg.Connection) -> None:
+    organization = await an_organization(db)
+    run = await require_second_factor(db, organization.id, requested_by=organization.admin.id, reason=None)
+    await db.execute("UPDATE portcullis.batch SET state = 'done', done_at = now() WHERE run_id = $1", run)
+    await workers.announce(db, "host:1/notify", "notify", 2, "1")
+    await db.execute("INSERT INTO portcullis.leader (role, holder, leased_until) VALUES ('conductor', 'host:2', now() + interval '1 hour')")
+    await db.execute(
+        "INSERT INTO portcullis.batch (run_id, stage, owed, failures) VALUES ($1, 'notice', 3, $2)",
+        *(
+            run,
+            '[{"state": "owed", "reason": "rcpt 451 later", "domain": "kestrel.example", "letters": 3, "last_at": "2026-01-01T00:00Z"}]',
+        ),
+    )
+    page = (await mara.get(f"/runs/{run}")).text
+    assert "<b>No letter is leaving.</b> Most of what waits: <code>rcpt 451 later</code>" in page
+    await db.execute("UPDATE portcullis.batch SET error = 'the relay is away: mail:25' WHERE owed = 3")
+    assert "Most of what waits: <code>the relay is away: mail:25</code>" in (await mara.get(f"/runs/{run}")).text
 
 
 async def test_the_audit_page_says_how_the_record_stands(vera: Visitor, db: asyncpg.Connection) -> None:
