@@ -40,7 +40,7 @@ async def test_the_account_is_enough_for_limits_and_for_those_who_look(url: str)
         assert used(metrics, RELAYS[0]) > 0
 
     look = RedisLook(url)
-    spent, depths = await look.spent(), await look.depths()
+    spent, depths = await look.spent(RELAYS), await look.depths()
     await look.aclose()
     assert (spent.is_known, depths is not None) == (True, True)
     assert ("relay", RELAYS[0]) in spent.ahead
