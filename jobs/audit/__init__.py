@@ -6,5 +6,6 @@ checkpoints    signed statements of how far every chain has come
 notary         the task that seals and signs, beside each conductor
 verification   finds the first entry that was edited, inserted, reordered, removed or cut off
 certificates   "done", asked again and signed
+reading        each new entry once, whenever it is committed
 watch          the invariants as queries, asked every minute
 """

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from jobs.audit.entries import records_of
+from jobs.audit.reading import Reading
 from jobs.second_factor.rules import MOST_FAILURES
 from jobs.store import audit
 from jobs.store.database import WEATHER, Connection, Pool, is_weather
@@ -19,9 +20,6 @@ from jobs.store.database import WEATHER, Connection, Pool, is_weather
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 60.0
-ENTRIES = 500
-"""Entries read at a time: some 10 MB at most."""
-
 QUERIES = ("I2", "I3", "I4", "I5", "I6", "I8", "I9", "I10", "I14", "I15", "I17", "I18", "I19")
 
 
@@ -37,10 +35,10 @@ class Result:
 
 @dataclass(slots=True)
 class Auditor:
-    """Asks every question once a look. `seen`: up to which entry records were read; begins a day ago."""
+    """Asks every question once a look. `reading`: which entries records were read of; begins a day ago."""
 
     pool: Pool
-    seen: int | None = field(default=None, init=False)
+    reading: Reading = field(default_factory=Reading, init=False)
 
     async def run(self) -> None:
         """Look every minute, until cancelled; the weather of the database is waited out."""
@@ -82,15 +80,11 @@ class Auditor:
 
     async def _i1(self, connection: Connection) -> tuple[int, str]:
         """Nobody who complies lost a session, as far as the new entries tell."""
-        if self.seen is None:
-            self.seen = await audit.entry_of_yesterday(connection)
         found, words = 0, ""
-        while entries := await audit.list_enforced_since(connection, self.seen, limit=ENTRIES):
-            for entry in entries:
-                wrong = sum(record.number > 0 and record.word != "unprotected" for record in records_of(entry))
-                words = words or (f"entry {entry.entry_id}: {wrong} members who comply lost sessions" if wrong else "")
-                found += wrong
-            self.seen = entries[-1].entry_id
+        async for entry in self.reading.new_entries(connection):
+            wrong = sum(record.number > 0 and record.word != "unprotected" for record in records_of(entry))
+            words = words or (f"entry {entry.entry_id}: {wrong} members who comply lost sessions" if wrong else "")
+            found += wrong
         return found, words
 
 

@@ -31,6 +31,7 @@ TALLY_LEDGER = statement("tally_ledger")
 PROVE = statement("prove_run")
 ENFORCED_SINCE = statement("list_enforced_since")
 OF_YESTERDAY = statement("find_entry_of_yesterday")
+HORIZON = statement("find_audit_horizon")
 WRITE_RESULT = statement("write_audit_result")
 UNCHECKPOINTED = statement("count_uncheckpointed")
 
@@ -97,6 +98,15 @@ class Proof:
     requested_by: UUID | None
     unprotected_sessions: int
     joined_since: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Horizon:
+    """The highest number that is seen. Whoever has a lower one and is not over is a transaction before `next`, from `oldest` on."""
+
+    entry_id: int
+    next: int
+    oldest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,9 +255,14 @@ async def entry_of_yesterday(db: Connection) -> int:
     return int(await db.fetchval(OF_YESTERDAY))
 
 
-async def list_enforced_since(db: Connection, entry_id: int, *, limit: int) -> list[Entry]:
-    """Return entries about enforced batches after that one, in order."""
-    return [_entry(row) for row in await db.fetch(ENFORCED_SINCE, entry_id, limit)]
+async def horizon(db: Connection) -> Horizon:
+    """Return how far the record has come, and which transactions may still write below that."""
+    return Horizon(**await db.fetchrow(HORIZON))
+
+
+async def list_enforced_since(db: Connection, entry_id: int, *, but: Sequence[int], limit: int) -> list[Entry]:
+    """Return entries about enforced batches after that one, `but` some that are known, in order."""
+    return [_entry(row) for row in await db.fetch(ENFORCED_SINCE, entry_id, limit, but)]
 
 
 async def write_result(db: Connection, invariant: str, found: int, words: str | None, seconds: float) -> None:

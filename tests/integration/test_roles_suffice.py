@@ -67,6 +67,7 @@ AUDITORS = (
         "write_audit_result",
         "list_enforced_since",
         "find_entry_of_yesterday",
+        "find_audit_horizon",
         "stream_audit",
         "stream_unsealed_entries",
         "stream_checkpoints",

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from jobs.audit.reading import Reading
 from jobs.audit.watch import QUERIES, Auditor
 from jobs.store.database import open_pool
 from jobs.store.roles import Role
@@ -93,10 +94,27 @@ async def test_a_question_that_fails_is_a_finding_and_the_others_are_asked(world
 
 
 async def test_each_look_reads_only_what_is_new(world: World) -> None:
-    last = await world.db.fetchval("SELECT max(entry_id) FROM portcullis.audit_entry WHERE effect = 'enforced'")
-    async with an_auditor(world) as auditor:
-        await auditor.look()
-        assert auditor.seen == last
+    (entry,) = await world.db.fetch("SELECT entry_id FROM portcullis.audit_entry WHERE effect = 'enforced'")
+    reading = Reading()
+    assert [new.entry_id async for new in reading.new_entries(world.db)] == [entry["entry_id"]]
+    assert [new.entry_id async for new in reading.new_entries(world.db)] == []
+    assert (reading.floor, reading.ahead) == (await world.db.fetchval("SELECT max(entry_id) FROM portcullis.audit_entry"), set())
+
+
+async def test_an_entry_that_is_committed_after_a_later_one_is_read_then(world: World) -> None:
+    async with an_auditor(world) as auditor, world.another() as one, world.another() as other:
+        quick, slow = one.transaction(), other.transaction()
+        await quick.start()
+        await one.execute("SELECT pg_current_xact_id()")  # the older transaction, so that nothing is over that is younger than the slow one
+        await slow.start()
+        await other.execute(BROKEN["I1"])
+        await one.execute("SELECT portcullis.write_audit(7, 'enforced', '{}')")
+        await quick.commit()
+        for _ in range(3):
+            assert [result for result in await auditor.look() if result.found] == []
+        await slow.commit()
+        assert [result.invariant for result in await auditor.look() if result.found] == ["I1"]
+        assert [result for result in await auditor.look() if result.found] == []
 
 
 async def test_on_the_command_line_it_looks_once_and_its_exit_code_tells(
