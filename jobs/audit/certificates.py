@@ -9,12 +9,12 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from jobs.audit import signing
+from jobs.audit.findings import Found
 from jobs.audit.signing import PublicKeys
-from jobs.audit.verification import Report
+from jobs.audit.verification import Report, Trust, one_snapshot, verify
 from jobs.keys import KeyRing
 from jobs.store import audit, runs
 from jobs.store.audit import Proof
@@ -79,21 +79,36 @@ class Certificate:
         return {"certificate": self.stated, "key": self.key_id, "public_key": self.public_key, "signature": signature}
 
 
-async def prove(db: Connection, ring: KeyRing, run_id: int, report: Report) -> Certificate:
-    """Ask whether the run is done, and sign the answer. `report`: the run's record, just verified. Reads only.
+async def prove(db: Connection, ring: KeyRing, run_id: int) -> Certificate:
+    """Verify the run's record, ask whether the run is done, and sign the answer: all in one snapshot. Reads only.
 
     Raises:
+        Found: The record was touched.
         Unprovable: The run is still running, or what it achieved is no longer so.
     """
+    async with one_snapshot(db):
+        report = await verify(db, Trust.in_ring(ring), run_id)
+        if report.finding is not None:
+            raise Found(report.finding)
+        stated = json.loads(json.dumps(await _ask(db, run_id, report), default=str))
+    key_id, signature = signing.sign(ring, text(stated))
+    public = signing.write_public(key_id, signing.public_keys(ring)[key_id])
+    return Certificate(stated=stated, key_id=key_id, public_key=public, signature=signature)
+
+
+async def _ask(db: Connection, run_id: int, report: Report) -> dict[str, Any]:
     status = await runs.status(db, run_id)
     if status["state"] == "running":
         open_ = status["batches"]["open"] + status["batches"]["dead"]
         words = f"Run {run_id} is not done: it is in stage {status['stage']}, {open_} batches are not finished"
         raise Unprovable("still_running", words, f"Wait for it: `portcullis watch {run_id}`.")
-    proof = await audit.prove(db, run_id, await audit.organization_of(db, run_id))
     if report.waiting:
         words = f"{report.waiting} entries of run {run_id} are not sealed yet"
         raise Unprovable("not_sealed", words, "Try again in a few seconds; a conductor seals them, see that one runs.")
+    if not report.entries:
+        words = f"Nothing was recorded of run {run_id}: it is from before there was a record"
+        raise Unprovable("no_record", words, f"`portcullis status {run_id}` says what is known of it.")
+    proof = await audit.prove(db, run_id, await audit.organization_of(db, run_id))
     is_done = proof.state == "done" and bool(proof.is_standing)
     if is_done and proof.unprotected_sessions:
         words = f"Run {run_id} was done, and is not any more: {proof.unprotected_sessions} sessions of unprotected members are live"
@@ -101,10 +116,10 @@ async def prove(db: Connection, ring: KeyRing, run_id: int, report: Report) -> C
     head = await audit.find_tails(db, [run_id])
     place, digest = head.get(run_id, (0, b""))
     checkpoint = await audit.last_checkpoint(db)
-    stated = {
+    return {
         "format": FORMAT,
         "done": is_done,
-        "proved_at": datetime.now(UTC).isoformat(),
+        "proved_at": proof.asked_at.isoformat(),
         "by": str(proof.requested_by) if proof.requested_by else None,
         **{name: status.get(name) for name in STATED},
         **_found(proof),
@@ -114,10 +129,6 @@ async def prove(db: Connection, ring: KeyRing, run_id: int, report: Report) -> C
             "checkpoint": None if checkpoint is None else {"number": checkpoint.number, "mark": report.last_mark},
         },
     }
-    stated = json.loads(json.dumps(stated, default=str))
-    key_id, signature = signing.sign(ring, text(stated))
-    public = signing.write_public(key_id, signing.public_keys(ring)[key_id])
-    return Certificate(stated=stated, key_id=key_id, public_key=public, signature=signature)
 
 
 def read(document: Mapping[str, Any], keys: PublicKeys) -> Certificate:

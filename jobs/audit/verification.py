@@ -17,7 +17,7 @@ from jobs.audit.tallies import Tally
 from jobs.keys import Key, KeyRing, Purpose
 from jobs.store import audit
 from jobs.store.audit import Checkpoint, Sealed
-from jobs.store.database import Connection
+from jobs.store.database import Connection, Transaction
 
 UNSEALED_SECONDS = 600.0
 """How long an entry may wait for its seal, and a seal for its checkpoint: while no conductor runs nobody writes them."""
@@ -55,9 +55,9 @@ class Trust:
 
 
 async def verify(db: Connection, trust: Trust, run_id: int | None = None) -> Report:
-    """Verify one run's record or all of it, and stop at the first finding. Reads only."""
+    """Verify one run's record or all of it, and stop at the first finding. Reads only; within `one_snapshot` of the caller's, in that."""
     report = Report()
-    async with db.transaction(isolation="repeatable_read", readonly=True):
+    async with one_snapshot(db):
         try:
             await _verify_chains(db, trust, run_id, report)
             await _verify_checkpoints(db, trust, run_id, report)
@@ -67,6 +67,11 @@ async def verify(db: Connection, trust: Trust, run_id: int | None = None) -> Rep
             report.finding = found.finding
     report.members = sum(tally.judged for tally in report.tallies.values())
     return report
+
+
+def one_snapshot(db: Connection) -> Transaction:
+    """Begin a transaction in which everything that is read was so at one moment, and nothing can be changed."""
+    return db.transaction(isolation="repeatable_read", readonly=True)
 
 
 async def _verify_chains(db: Connection, trust: Trust, run_id: int | None, report: Report) -> None:

@@ -90,6 +90,7 @@ class Unlike:
 class Proof:
     """What is so of a run now. `joined_since`: members whom it did not judge; `None`: its rows were removed, nobody can say."""
 
+    asked_at: datetime
     state: str
     epoch: int
     finished_at: datetime | None

@@ -27,6 +27,7 @@ SESSION_SETTINGS = {
 
 Pool: TypeAlias = asyncpg.Pool
 Connection: TypeAlias = asyncpg.Connection
+Transaction: TypeAlias = asyncpg.transaction.Transaction
 Database: TypeAlias = Pool | Connection | asyncpg.pool.PoolConnectionProxy
 
 WEATHER = (

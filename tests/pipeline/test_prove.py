@@ -1,15 +1,21 @@
 """A certificate: what it says, when there is none, and that nobody can change one."""
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
+from jobs.audit.certificates import prove
 from jobs.keys import KeyRing
+from jobs.store import audit
+from jobs.store.database import read_json
 from tests.builders import Organization, a_member, a_session, an_organization
 from tests.integration.cli_runner import Cli
 from tests.pipeline.test_audit_verify import sealed
-from tests.pipeline.world import World
+from tests.pipeline.world import RING, World
 from workers.cli.exit_codes import ExitCode
 
 KEYS = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -136,6 +142,48 @@ async def test_what_is_not_so_any_more_is_not_certified(world: World, cli: Cli, 
     told = await cli("prove", run, "--json")
     assert (told.code, told.document["error"]["name"]) == (ExitCode.REFUSED, "unprotected_sessions")
     await world.db.execute("DELETE FROM app.sessions WHERE session_id = $1", session)
+
+
+class LiftedMeanwhile(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """Somebody lifts the requirement, and signs in, between two of the questions that are asked."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def fetchrow(self, query: str, *arguments: Any, **options: Any) -> Any:
+        if query == audit.PROVE and self.meanwhile:
+            await self.meanwhile()
+        return await super().fetchrow(query, *arguments, **options)
+
+
+async def test_everything_in_a_certificate_was_so_at_one_moment(world: World, organization: Organization, database_url: str) -> None:
+    run = await done(world, organization)
+    asking = await asyncpg.connect(database_url, connection_class=LiftedMeanwhile)
+    await read_json(asking)
+
+    async def meanwhile() -> None:
+        await world.lift(organization)
+        await a_session(world.db, organization.members[0].id)
+
+    asking.meanwhile = meanwhile
+    certificate = await prove(asking, RING, run)
+    await asking.close()
+    assert await world.db.fetchval("SELECT required FROM portcullis.policy") is False
+    stated = certificate.stated
+    assert (stated["done"], stated["requirement_stands"], stated["unprotected_live_sessions"]) == (True, True, 0)
+    await world.run_to_end(run)
+
+
+async def test_a_run_from_before_the_record_is_not_certified(world: World, cli: Cli, organization: Organization) -> None:
+    await world.db.execute("ALTER TABLE portcullis.run DISABLE TRIGGER USER")
+    run = await world.db.fetchval(
+        "INSERT INTO portcullis.run (organization_id, epoch, requested_by, state, finished_at) VALUES ($1, 1, $2, 'done', now())"
+        " RETURNING run_id",
+        organization.id,
+        organization.admin.id,
+    )
+    told = await cli("prove", run, "--json")
+    assert (told.code, told.document["error"]["name"]) == (ExitCode.REFUSED, "no_record")
+    await world.db.execute("DELETE FROM portcullis.run")
 
 
 async def test_a_record_that_was_touched_is_not_certified(world: World, cli: Cli, organization: Organization) -> None:

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from jobs.audit import certificates, signing, verification
 from jobs.audit.certificates import BadCertificate, Certificate, Unprovable
-from jobs.audit.findings import Finding, Kind
+from jobs.audit.findings import Finding, Found, Kind
 from jobs.audit.signing import PublicKeys
 from jobs.audit.verification import Report, Trust
 from jobs.store import operations
@@ -135,11 +135,10 @@ async def _prove(run: int) -> Certificate:
     ring = KeySettings.load().key_ring
     async with connected() as db:
         await operations.look(db, run)
-        report = await verification.verify(db, Trust.in_ring(ring), run)
-        if report.finding is not None:
-            raise _touched(report.finding)
         try:
-            return await certificates.prove(db, ring, run, report)
+            return await certificates.prove(db, ring, run)
+        except Found as found:
+            raise _touched(found.finding) from None
         except Unprovable as unprovable:
             raise Failure(ExitCode.REFUSED, unprovable.name, str(unprovable), unprovable.to_do) from None
 

@@ -4,7 +4,7 @@
 -- $2  portcullis.organization_id  organization
 --
 -- No row: there is no such run.
-SELECT r.state, r.epoch, r.finished_at, p.required AND p.epoch = r.epoch AS is_standing, r.forgotten_at,
+SELECT now() AS asked_at, r.state, r.epoch, r.finished_at, p.required AND p.epoch = r.epoch AS is_standing, r.forgotten_at,
        a.subject AS requested_by,
        (SELECT count(*)
         FROM directory.session s
