@@ -3,17 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from jobs.audit.reading import Reading
 from jobs.audit.watch import QUERIES, Auditor
+from jobs.store import audit
 from jobs.store.database import open_pool
 from jobs.store.roles import Role
 from tests.builders import a_member, a_session, an_organization
-from tests.conftest import UNDER_ROLES
+from tests.conftest import UNDER_ROLES, Databases
 from tests.integration.cli_runner import Cli
 from tests.pipeline.world import World, a_world
-from tests.role_parts import as_role
+from tests.role_parts import a_database_with_roles, acting_as, as_role
 from workers.cli.exit_codes import ExitCode
 
 RUN = "(SELECT max(run_id) FROM portcullis.run)"
@@ -84,6 +86,19 @@ async def test_letters_after_a_stop_are_found(world: World) -> None:
     assert await found(world) == {}
     await world.db.execute("UPDATE portcullis.batch SET last_letter_at = now() + interval '2 minutes' WHERE run_id = $1", run)
     assert "I5" in await found(world)
+
+
+async def test_connections_that_nearly_run_out_are_found_by_the_auditors_own_role(databases: Databases) -> None:
+    with a_database_with_roles(databases) as url:
+        async with acting_as(url, Role.AUDITOR) as auditor:
+            assert (await audit.check(auditor, "I17"))[0] == 0
+            most = int(await auditor.fetchval("SELECT current_setting('max_connections')"))
+            others = [await asyncpg.connect(url) for _ in range(int(0.9 * most))]
+            found = await audit.check(auditor, "I17")
+        for other in others:
+            await other.close()
+    assert found[0] > len(others)
+    assert found[1] == f"connections are in use, of {most}"
 
 
 async def test_a_question_that_fails_is_a_finding_and_the_others_are_asked(world: World) -> None:
