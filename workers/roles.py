@@ -10,7 +10,7 @@ from contextlib import suppress
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from jobs.store.roles import COLUMNS, CONTRACT, HELPERS, IN_DIRECTORY, KEEPERS, PLAIN, TABLES, WORDS, Role
+from jobs.store.roles import COLUMNS, CONTRACT, IN_DIRECTORY, KEEPERS, TABLES, WORDS, Role, callers
 
 SEARCH_PATH = "pg_catalog, pg_temp"
 
@@ -59,11 +59,12 @@ def _statements(connection: Connection) -> Iterator[str]:
     for table, rights in TABLES.items():
         for role, letters in rights.items():
             yield f"GRANT {', '.join(WORDS[letter] for letter in letters)} ON portcullis.{table} TO {role.sql_name}"
-    for table, (columns, roles) in COLUMNS.items():
-        yield f"GRANT SELECT ({', '.join(columns)}) ON portcullis.{table} TO {', '.join(role.sql_name for role in sorted(roles))}"
+    for part in COLUMNS:
+        for role, letters in part.rights.items():
+            verbs = ", ".join(f"{WORDS[letter]} ({', '.join(part.names)})" for letter in letters)
+            yield f"GRANT {verbs} ON portcullis.{part.table} TO {role.sql_name}"
     yield f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA portcullis TO {Role.WORKER.sql_name}, {Role.CONSOLE.sql_name}"
-    yield f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA portcullis TO {Role.WORKER.sql_name}, {Role.CONSOLE.sql_name}"
-    yield from _functions(connection, everybody)
+    yield from _functions(connection)
 
 
 def _ownership(connection: Connection) -> Iterator[str]:
@@ -84,19 +85,12 @@ def _ownership(connection: Connection) -> Iterator[str]:
     yield from [str(row[0]) for row in rows]
 
 
-def _functions(connection: Connection, everybody: str) -> Iterator[str]:
+def _functions(connection: Connection) -> Iterator[str]:
     rows = connection.execute(
         text("SELECT p.proname, p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'portcullis'::regnamespace ORDER BY 2")
     )
     for name, signature in list(rows):
         if name in (*CONTRACT, *KEEPERS):
             yield f"ALTER FUNCTION {signature} SECURITY DEFINER SET search_path = {SEARCH_PATH}"
-        if name in CONTRACT:
-            yield f"GRANT EXECUTE ON FUNCTION {signature} TO {Role.APP.sql_name}, {Role.VERIFIER.sql_name}"
-        if name in {"gate", "run_status"}:
-            yield f"GRANT EXECUTE ON FUNCTION {signature} TO {Role.AUDITOR.sql_name}"
-        if name in PLAIN:
-            yield f"GRANT EXECUTE ON FUNCTION {signature} TO {everybody}"
-        for role, names in HELPERS.items():
-            if name in names:
-                yield f"GRANT EXECUTE ON FUNCTION {signature} TO {role.sql_name}"
+        if allowed := callers(name):
+            yield f"GRANT EXECUTE ON FUNCTION {signature} TO {', '.join(role.sql_name for role in sorted(allowed))}"

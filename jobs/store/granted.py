@@ -1,7 +1,7 @@
 """How the roles stand in a database, held against what `jobs.store.roles` says they should be."""
 
 from jobs.store.database import Connection
-from jobs.store.roles import CONTRACT, GRANTED, IN_DIRECTORY, KEEPERS, STANDING, Grant, Role, grants
+from jobs.store.roles import CONTRACT, FUNCTIONS, GRANTED, IN_DIRECTORY, KEEPERS, STANDING, Grant, Role, grants
 
 
 async def are_there(db: Connection) -> bool:
@@ -15,7 +15,8 @@ async def find_faults(db: Connection) -> list[str]:
     standing = await db.fetchrow(STANDING)
     wanted = {role.sql_name for role in Role}
     faults = [f"the role {name} is missing" for name in sorted(wanted - set(standing["roles"] or ()))]
-    should, are = set(grants()), {Grant(*row) for row in await db.fetch(GRANTED)}
+    functions = [row["function"] for row in await db.fetch(FUNCTIONS)]
+    should, are = set(grants(functions)), {Grant(*row) for row in await db.fetch(GRANTED)}
     faults += [f"{_words(grant)} is missing" for grant in sorted(should - are)]
     faults += [f"{_words(grant)} is too much" for grant in sorted(are - should)]
     definers, public = set(standing["definers"] or ()), set(standing["public"] or ())
@@ -32,4 +33,4 @@ async def find_left(db: Connection) -> list[str]:
 
 def _words(grant: Grant) -> str:
     column = f" ({grant.column})" if grant.column else ""
-    return f"{grant.privilege}{column} on {grant.table} for {grant.role}"
+    return f"{grant.privilege}{column} on {grant.thing} for {grant.role}"

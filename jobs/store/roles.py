@@ -1,4 +1,4 @@
-"""Who may do what in the schema `portcullis`: seven roles, one table. `portcullis migrate --roles` makes it so; `doctor` compares.
+"""Who may do what in the schema `portcullis`: eight roles, one table. `portcullis migrate --roles` makes it so; `doctor` compares.
 
     owner      owns everything, for migrations; the functions of the contract run with its rights
     app        the main app: calls the contract's functions, and reads which factors there are, without their secrets
@@ -7,12 +7,13 @@
     console    the console and its API: what people order, its own operators; no secret of a member
     auditor    reads, and writes what it found
     metrics    reads counts, and nothing about members
+    rotator    `portcullis rotate`: puts what is sealed, members' and operators', under another key, and does nothing else
 
 They are group roles that can't sign in: `GRANT portcullis_worker TO your_login`. None of them, the owner included, can change a record of
 the audit: the rights below add only, and triggers refuse the rest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -30,6 +31,7 @@ class Role(StrEnum):
     CONSOLE = "console"
     AUDITOR = "auditor"
     METRICS = "metrics"
+    ROTATOR = "rotator"
 
     @property
     def sql_name(self) -> str:
@@ -40,7 +42,10 @@ class Role(StrEnum):
 Rights: TypeAlias = Mapping[Role, str]
 """What each role may do with a table: r read, a add, w change, d delete, as PostgreSQL's own abbreviations."""
 
-APP, WORKER, VERIFIER, CONSOLE, AUDITOR, METRICS = Role.APP, Role.WORKER, Role.VERIFIER, Role.CONSOLE, Role.AUDITOR, Role.METRICS
+APP, WORKER, VERIFIER, CONSOLE, AUDITOR, METRICS, ROTATOR = (
+    *(Role.APP, Role.WORKER, Role.VERIFIER),
+    *(Role.CONSOLE, Role.AUDITOR, Role.METRICS, Role.ROTATOR),
+)
 
 WORDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 
@@ -93,15 +98,36 @@ TABLES: dict[str, Rights] = {
 }
 """Every table of the schema, and nothing that is not here is granted. A test holds this list against the schema."""
 
-COLUMNS: dict[str, tuple[tuple[str, ...], frozenset[Role]]] = {
-    "factor": (
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Some columns of a table, and who has rights to them beside those to the whole table."""
+
+    table: str
+    names: tuple[str, ...]
+    rights: Rights
+
+
+COLUMNS = (
+    # Whether somebody has a factor is no secret of the factor's.
+    Columns(
+        "factor",
         ("factor_id", "user_id", "kind", "confirmed_at", "last_used_at", "disabled_at"),
-        frozenset({APP, WORKER, CONSOLE, AUDITOR}),
+        {APP: "r", WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
     ),
-    "suppression": (("since",), frozenset({METRICS})),
-}
-"""Columns that more roles may read than the table: whether somebody has a factor is no secret of the factor's, and how many addresses are
-not written to names none."""
+    # How many addresses are not written to names none.
+    Columns("suppression", ("since",), {METRICS: "r"}),
+    # What is sealed, and what a rotation finds it by.
+    Columns("factor", ("factor_id", "user_id", "kind"), {ROTATOR: "r"}),
+    Columns("factor", ("key_id", "secret"), {ROTATOR: "rw"}),
+    Columns("pending_factor", ("factor_id", "user_id", "kind"), {ROTATOR: "r"}),
+    Columns("pending_factor", ("key_id", "secret"), {ROTATOR: "rw"}),
+    Columns("recovery_set", ("set_id", "user_id"), {ROTATOR: "r"}),
+    Columns("recovery_set", ("key_id", "secret"), {ROTATOR: "rw"}),
+    Columns("operator", ("operator_id", "name"), {ROTATOR: "r"}),
+    Columns("operator", ("key_id", "secret", "pending_key_id", "pending_secret"), {ROTATOR: "rw"}),
+)
+"""Rights to columns only."""
 
 CONTRACT = (
     "preview_second_factor",
@@ -120,8 +146,8 @@ CONTRACT = (
 )
 """Functions that the main app calls. They run with the owner's rights and a fixed search path, and so need no right of the caller's."""
 
-KEEPERS = ("forget_members",)
-"""Functions that do what no role may: they run with the owner's rights too, for workers only."""
+KEEPERS: Mapping[str, frozenset[Role]] = {"forget_members": frozenset({WORKER})}
+"""Functions that do what no role may: they run with the owner's rights too, for these callers only."""
 
 PLAIN = (
     "has_second_factor",
@@ -136,11 +162,22 @@ PLAIN = (
 """Functions that anybody may call: they read nothing that the caller may not read."""
 
 HELPERS: dict[Role, tuple[str, ...]] = {
-    Role.VERIFIER: ("admins", "complies", "runs_alone"),
-    Role.AUDITOR: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted"),
-    Role.METRICS: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted", "gate"),
+    VERIFIER: ("admins", "complies", "runs_alone"),
+    AUDITOR: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted", "gate", "run_status"),
+    METRICS: ("is_paused", "pause_of", "fingerprint", "bare_error", "is_wanted", "gate"),
 }
-"""What a role calls beside that. Worker and console call everything."""
+"""What a role calls beside that. Worker and console call everything but the keepers."""
+
+
+def callers(function: str) -> frozenset[Role]:
+    """Return who may call a function of that name; its owner may anyway."""
+    if function in KEEPERS:
+        return KEEPERS[function]
+    if function in PLAIN:
+        return frozenset(Role) - {Role.OWNER}
+    contract = {APP, VERIFIER} if function in CONTRACT else set()
+    return frozenset({WORKER, CONSOLE} | contract | {role for role, names in HELPERS.items() if function in names})
+
 
 READERS = ", ".join(role.sql_name for role in (Role.OWNER, WORKER, VERIFIER, CONSOLE, AUDITOR))
 
@@ -164,34 +201,53 @@ the main app's business, so it must run with its owner's rights."""
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """One right. `column`: '' for the whole table."""
+    """One right. `thing`: a table, or a function with its arguments; `column`: '' for the whole table."""
 
-    table: str
+    thing: str
     column: str
     role: str
     privilege: str
 
 
-def grants() -> Iterator[Grant]:
-    """Return every right on a table or column that there should be."""
+def grants(functions: Iterable[str]) -> Iterator[Grant]:
+    """Return every right that there should be, where there are these functions, each with its arguments."""
     for table, rights in TABLES.items():
-        for role, letters in rights.items():
-            yield from (Grant(table, "", role.sql_name, WORDS[letter]) for letter in letters)
-    for table, (columns, roles) in COLUMNS.items():
-        yield from (Grant(table, column, role.sql_name, "SELECT") for column in columns for role in roles)
+        yield from _each(table, "", rights)
+    for part in COLUMNS:
+        for column in part.names:
+            yield from _each(part.table, column, part.rights)
+    for function in functions:
+        name, _, _ = function.partition("(")
+        yield from (Grant(function, "", role.sql_name, "EXECUTE") for role in callers(name))
 
+
+def _each(table: str, column: str, rights: Rights) -> Iterator[Grant]:
+    for role, letters in rights.items():
+        yield from (Grant(table, column, role.sql_name, WORDS[letter]) for letter in letters)
+
+
+FUNCTIONS = """
+    SELECT replace(p.oid::regprocedure::text, 'portcullis.', '') AS function
+    FROM pg_proc p WHERE p.pronamespace = to_regnamespace('portcullis')
+"""
+"""Every function with its arguments."""
 
 GRANTED = """
-    SELECT c.relname::text, ''::text, r.rolname::text, a.privilege_type::text
-    FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
-    WHERE c.relnamespace = to_regnamespace('portcullis') AND c.relkind IN ('r', 'p', 'v')
-      AND starts_with(r.rolname, 'portcullis_') AND r.rolname <> 'portcullis_owner'
-    UNION ALL
-    SELECT c.relname::text, t.attname::text, r.rolname::text, a.privilege_type::text
-    FROM pg_class c
-    JOIN pg_attribute t ON t.attrelid = c.oid
-    CROSS JOIN LATERAL aclexplode(t.attacl) a JOIN pg_roles r ON r.oid = a.grantee
-    WHERE c.relnamespace = to_regnamespace('portcullis') AND starts_with(r.rolname, 'portcullis_') AND r.rolname <> 'portcullis_owner'
+    SELECT g.thing, g.attribute, r.rolname::text, g.privilege_type::text
+    FROM (
+        SELECT c.relname::text AS thing, '' AS attribute, a.grantee, a.privilege_type
+        FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+        WHERE c.relnamespace = to_regnamespace('portcullis') AND c.relkind IN ('r', 'p', 'v')
+        UNION ALL
+        SELECT c.relname::text, t.attname::text, a.grantee, a.privilege_type
+        FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid CROSS JOIN LATERAL aclexplode(t.attacl) a
+        WHERE c.relnamespace = to_regnamespace('portcullis')
+        UNION ALL
+        SELECT replace(p.oid::regprocedure::text, 'portcullis.', ''), '', a.grantee, a.privilege_type
+        FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a
+        WHERE p.pronamespace = to_regnamespace('portcullis')
+    ) g
+    JOIN pg_roles r ON r.oid = g.grantee AND starts_with(r.rolname, 'portcullis_') AND r.rolname <> 'portcullis_owner'
 """
 """What is granted now, in the order of `Grant`'s fields."""
 

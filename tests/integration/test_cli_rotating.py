@@ -2,14 +2,19 @@
 
 import base64
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from jobs.second_factor.sealing import Kind, Place, seal
+from jobs.store.roles import Role
 from tests.builders import a_member, an_organization
+from tests.conftest import Databases
 from tests.integration import main_app_people
 from tests.integration.cli_runner import Cli
-from tests.integration.second_factor_parts import enrolled, ring
+from tests.integration.second_factor_parts import begun, enrolled, ring
+from tests.role_parts import a_database_with_roles, as_role
 from workers.cli.exit_codes import ExitCode
 
 
@@ -30,6 +35,32 @@ async def test_every_secret_is_sealed_under_the_first_key_and_twice_is_nothing_n
     assert (first.code, first.document) == (ExitCode.OK, {"key": "k2", "resealed": 2, "left": 0, "unreadable": 0})
     again = await cli("rotate")
     assert (again.code, "sealed under k2, 0 of them" in again.out) == (ExitCode.OK, True)
+
+
+async def test_under_roles_the_rotator_seals_what_members_and_operators_have_and_nobody_else_can(
+    databases: Databases, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with a_database_with_roles(databases) as url:
+        db = await asyncpg.connect(url)
+        organization = await an_organization(db)
+        await enrolled(db, (await a_member(db, organization.id, sessions=())).id, keys=ring("k1"))
+        await begun(db, (await a_member(db, organization.id, sessions=())).id, keys=ring("k1"))
+        operator = uuid4()
+        sealed = seal(ring("k1"), Place(kind=Kind.OPERATOR, user_id="mara", item_id=operator), b"secret")
+        await db.execute(
+            "INSERT INTO portcullis.operator (name, operator_id, role, password_hash, key_id, secret, pending_key_id, pending_secret)"
+            " VALUES ('mara', $1, 'viewer', 'x', $2, $3, $2, $3)",
+            operator,
+            sealed.key_id,
+            sealed.secret,
+        )
+        for role in (Role.WORKER, Role.VERIFIER, Role.CONSOLE, Role.AUDITOR):
+            cli = Cli(monkeypatch, capsys, {"DATABASE_URL": as_role(url, role), "PORTCULLIS_KEYS": ring_text("k2", "k1")})
+            assert (await cli("rotate", "--json")).document["error"]["name"] == "not_allowed", role
+        cli = Cli(monkeypatch, capsys, {"DATABASE_URL": as_role(url, Role.ROTATOR), "PORTCULLIS_KEYS": ring_text("k2", "k1")})
+        told = await cli("rotate", "--json")
+        assert (told.code, told.document) == (ExitCode.OK, {"key": "k2", "resealed": 5, "left": 0, "unreadable": 0})
+        await db.close()
 
 
 async def test_a_key_that_was_taken_out_too_early_is_an_exit_code_and_a_way_out(

@@ -14,7 +14,8 @@ async def rotate(*, as_json: AsJson = False) -> ExitCode:
     """Seal every second-factor secret under the ring's first key, so that older keys can leave the ring.
 
     Safe under traffic and repeatable. Put the new key first in PORTCULLIS_KEYS everywhere, keep the old ones behind it, then run this until
-    nothing is left. Exits with 1 while something is. Needs DATABASE_URL and PORTCULLIS_KEYS.
+    nothing is left. Exits with 1 while something is. Needs DATABASE_URL and PORTCULLIS_KEYS; where there are roles,
+    `portcullis_rotator`'s rights.
 
     ```console
     $ portcullis rotate
