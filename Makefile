@@ -34,6 +34,10 @@ up: .venv ## keep the same system running until Ctrl-C, with things to try
 test: .venv ## all tests, on embedded servers or on DATABASE_URL and REDIS_URL
 	@$(BIN)/pytest -n $(WORKERS) --dist loadscope -q $(ARGS)
 
+.PHONY: test-roles
+test-roles: .venv ## the same tests, each process with the rights of its own PostgreSQL role and no others
+	@PORTCULLIS_TEST_ROLES=1 $(BIN)/pytest -n $(WORKERS) --dist loadscope -q $(ARGS)
+
 .PHONY: browser-test
 browser-test: .venv ## the whole story in Chromium, pictures under var/browser; as root installs what is missing
 	@$(BIN)/python -m tests.browser.tools

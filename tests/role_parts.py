@@ -18,6 +18,11 @@ def as_role(url: str, role: Role) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode({'role': role.sql_name})}"
 
 
+def as_process(url: str, name: str) -> str:
+    """Return the URL for a process of that line of the Procfile, with its role's rights."""
+    return as_role(url, {"console": Role.CONSOLE, "auditor": Role.AUDITOR, "metrics": Role.METRICS}.get(name, Role.WORKER))
+
+
 def install_with_roles(url: str, id_type: IdType) -> None:
     """Install Portcullis beside the reference main app, which lets the roles in as `migrate --roles` says."""
     _load_main_app(url, id_type)

@@ -28,19 +28,16 @@ STATED = (
     "epoch",
     "state",
     "reason",
-    "requested_at",
     "effective_at",
-    "finished_at",
     "stopped_because",
     "members",
     "verdicts",
     "sessions_ended",
-    "last_session_ended_at",
     "letters",
     "last_letter_at",
     "batches",
 )
-"""What is taken from the run's status as it stands."""
+"""What is taken from the run's status, which verification holds against the record; when things happened is taken from the record."""
 
 
 class Unprovable(Exception):  # noqa: N818 -- an answer, not a fault
@@ -122,6 +119,7 @@ async def _ask(db: Connection, run_id: int, report: Report) -> dict[str, Any]:
         "proved_at": proof.asked_at.isoformat(),
         "by": str(proof.requested_by) if proof.requested_by else None,
         **{name: status.get(name) for name in STATED},
+        **await audit.record_times(db, run_id),
         **_found(proof),
         "audit": {
             "entries": report.entries,
@@ -140,8 +138,8 @@ def read(document: Mapping[str, Any], keys: PublicKeys) -> Certificate:
     try:
         certificate = Certificate(
             stated=document["certificate"],
-            key_id=document["key"],
-            public_key=document["public_key"],
+            key_id=str(document["key"]),
+            public_key=str(document["public_key"]),
             signature=base64.b64decode(document["signature"], validate=True),
         )
         is_ours = certificate.stated["format"] == FORMAT

@@ -54,6 +54,8 @@ def read(checkpoint: Checkpoint) -> Statement:
     """
     try:
         told = json.loads(checkpoint.body)
+        if told["format"] != FORMAT:  # a certificate is signed with the same key
+            raise ValueError(told["format"])
         heads = [Head(run_id=int(run), place=int(place), digest=bytes.fromhex(digest)) for run, place, digest in told["heads"]]
         return Statement(number=int(told["number"]), previous=told["previous"], upto=int(told["upto"]), heads=heads)
     except (TypeError, KeyError) as error:

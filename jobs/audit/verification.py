@@ -16,7 +16,7 @@ from jobs.audit.signing import PublicKeys
 from jobs.audit.tallies import Tally
 from jobs.keys import Key, KeyRing, Purpose
 from jobs.store import audit
-from jobs.store.audit import Checkpoint, Sealed
+from jobs.store.audit import Checkpoint, Head, Sealed
 from jobs.store.database import Connection, Transaction
 
 UNSEALED_SECONDS = 600.0
@@ -137,23 +137,27 @@ def _count(trust: Trust, entry: Entry, report: Report) -> None:
 
 async def _verify_checkpoints(db: Connection, trust: Trust, run_id: int | None, report: Report) -> None:
     last: Checkpoint | None = None
-    upto = 0
+    signed: dict[int, int] = {}
     async for checkpoint in audit.stream_checkpoints(db):
-        upto = await _verify_checkpoint(db, trust, run_id, checkpoint, last)
+        heads = await _verify_checkpoint(db, trust, run_id, checkpoint, last)
+        signed |= {head.run_id: head.place for head in heads}
         last = checkpoint
         report.checkpoints += 1
     report.last_mark = checkpoints.mark(last) if last else None
     beyond = [number for number in trust.witnesses if number > (last.number if last else 0)]
     if beyond:
         raise Found(Finding(kind=Kind.NO_CHECKPOINT, words=f"checkpoint {min(beyond)}, which a witness names, is gone"))
-    seals, age = await audit.count_uncheckpointed(db, upto)
+    # By place and by when the entry was written: both are sealed, and the number and the time of a seal are not.
+    seals, age = await audit.count_uncheckpointed(db, signed)
     if seals and age > UNSEALED_SECONDS:
-        words = f"{seals} seals, the oldest of {age:.0f} s ago, stand under no checkpoint: checkpoints are gone, or no conductor runs"
+        words = f"{seals} seals, of an entry of {age:.0f} s ago on, stand under no checkpoint: checkpoints are gone, or no conductor runs"
         raise Found(Finding(kind=Kind.NO_CHECKPOINT, words=words))
 
 
-async def _verify_checkpoint(db: Connection, trust: Trust, run_id: int | None, checkpoint: Checkpoint, last: Checkpoint | None) -> int:
-    """Verify one checkpoint; returns up to which seal it goes."""
+async def _verify_checkpoint(
+    db: Connection, trust: Trust, run_id: int | None, checkpoint: Checkpoint, last: Checkpoint | None
+) -> list[Head]:
+    """Verify one checkpoint; returns the ends of chains that it names."""
     number = last.number + 1 if last else 1
     if checkpoint.number != number:
         raise Found(Finding(kind=Kind.NO_CHECKPOINT, words=f"checkpoint {number} is gone"))
@@ -162,7 +166,10 @@ async def _verify_checkpoint(db: Connection, trust: Trust, run_id: int | None, c
         raise Found(Finding(kind=Kind.UNKNOWN_KEY, words=words))
     if not signing.is_signed(trust.public_keys, checkpoint.key_id, checkpoint.body.encode(), checkpoint.signature):
         raise Found(Finding(kind=Kind.EDITED, words=f"checkpoint {number} is not what was signed"))
-    said = checkpoints.read(checkpoint)
+    try:
+        said = checkpoints.read(checkpoint)
+    except ValueError as error:
+        raise Found(Finding(kind=Kind.EDITED, words=f"checkpoint {number} is none, though somebody signed it")) from error
     if said.number != number or said.previous != (checkpoints.mark(last) if last else None):
         raise Found(Finding(kind=Kind.NO_CHECKPOINT, words=f"checkpoint {number} follows another one than stands before it"))
     if trust.witnesses.get(number, checkpoints.mark(checkpoint)) != checkpoints.mark(checkpoint):
@@ -177,7 +184,7 @@ async def _verify_checkpoint(db: Connection, trust: Trust, run_id: int | None, c
         if found != head.digest:
             words = f"place {head.place} is another one than checkpoint {number} saw"
             raise Found(Finding(kind=Kind.EDITED, words=words, run_id=head.run_id, place=head.place))
-    return said.upto
+    return said.heads
 
 
 async def _verify_unsealed(db: Connection, trust: Trust, run_id: int | None, report: Report) -> None:

@@ -15,6 +15,7 @@ from jobs.audit.entries import records_of
 from jobs.audit.reading import Reading
 from jobs.second_factor.rules import MOST_FAILURES
 from jobs.store import audit
+from jobs.store.audit import Checkpoint
 from jobs.store.database import WEATHER, Connection, Pool, is_weather
 
 log = structlog.get_logger(__name__)
@@ -35,10 +36,15 @@ class Result:
 
 @dataclass(slots=True)
 class Auditor:
-    """Asks every question once a look. `reading`: which entries records were read of; begins a day ago."""
+    """Asks every question once a look.
+
+    `reading`: which entries records were read of; begins a day ago. `witness`: the last checkpoint that was seen: whoever takes the
+    database back to an earlier state, however whole, has one who remembers.
+    """
 
     pool: Pool
     reading: Reading = field(default_factory=Reading, init=False)
+    witness: Checkpoint | None = field(default=None, init=False)
 
     async def run(self) -> None:
         """Look every minute, until cancelled; the weather of the database is waited out."""
@@ -64,7 +70,7 @@ class Auditor:
     async def _ask(self, connection: Connection, invariant: str) -> Result:
         clock = asyncio.get_running_loop().time
         begun = clock()
-        question = self._i1 if invariant == "I1" else _query(invariant)
+        question = {"I1": self._i1, "I15": self._i15}.get(invariant) or _query(invariant)
         try:
             found, words = await question(connection)
         except (asyncpg.PostgresError, KeyError) as error:
@@ -85,6 +91,15 @@ class Auditor:
             wrong = sum(record.number > 0 and record.word != "unprotected" for record in records_of(entry))
             words = words or (f"entry {entry.entry_id}: {wrong} members who comply lost sessions" if wrong else "")
             found += wrong
+        return found, words
+
+    async def _i15(self, connection: Connection) -> tuple[int, str]:
+        """Each effect has its entry, and the record goes on from where it was seen last."""
+        found, words = await audit.check(connection, "I15")
+        last = self.witness
+        if last is not None and await audit.find_checkpoint(connection, last.number) != last:
+            return found + 1, words or f"checkpoint {last.number}, which was seen before, is gone or is another one"
+        self.witness = await audit.last_checkpoint(connection)
         return found, words
 
 

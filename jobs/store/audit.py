@@ -18,6 +18,7 @@ LIST_UNSEALED = statement("list_unsealed_entries")
 FIND_TAILS = statement("find_audit_tails")
 WRITE_SEALS = statement("write_audit_seals")
 LAST_CHECKPOINT = statement("find_last_checkpoint")
+FIND_CHECKPOINT = statement("find_checkpoint")
 NEW_HEADS = statement("list_new_heads")
 WRITE_CHECKPOINT = statement("write_checkpoint")
 STREAM = statement("stream_audit")
@@ -27,6 +28,8 @@ FIND_SEALS = statement("find_seals")
 HAS_SEAL = statement("has_audit_seal")
 IS_FOLLOWED = statement("is_seal_followed")
 COMPARE = statement("compare_audit")
+COMPARE_ALL = (statement("compare_switches"), statement("compare_orders"), statement("compare_factors"))
+RECORD_TIMES = statement("find_record_times")
 TALLY_LEDGER = statement("tally_ledger")
 PROVE = statement("prove_run")
 ENFORCED_SINCE = statement("list_enforced_since")
@@ -155,6 +158,12 @@ async def last_checkpoint(db: Database) -> Checkpoint | None:
     return None if row is None else Checkpoint(**row)
 
 
+async def find_checkpoint(db: Database, number: int) -> Checkpoint | None:
+    """Return the checkpoint of that number."""
+    row = await db.fetchrow(FIND_CHECKPOINT, number)
+    return None if row is None else Checkpoint(**row)
+
+
 async def new_heads(db: Connection, since: int) -> tuple[list[Head], int]:
     """Return the chains that grew since that seal, and the last seal of all."""
     rows = await db.fetch(NEW_HEADS, since)
@@ -210,8 +219,11 @@ async def is_followed(db: Connection, seal: Seal, previous: bytes) -> bool:
 
 
 async def compare(db: Connection, run_id: int | None) -> list[Unlike]:
-    """Return where entries do not agree with runs and batches; the first few."""
-    return [Unlike(**row) for row in await db.fetch(COMPARE, run_id)]
+    """Return where entries do not agree with one run and its batches, or with all of them and whatever else is recorded; the first few."""
+    found = await db.fetch(COMPARE, run_id)
+    if run_id is None:
+        found += [row for question in COMPARE_ALL for row in await db.fetch(question)]
+    return [Unlike(**row) for row in found]
 
 
 async def tally_ledger(db: Connection, run_id: int) -> Tally | None:
@@ -233,15 +245,20 @@ async def prove(db: Connection, run_id: int, organization: OrganizationId) -> Pr
     return Proof(**await db.fetchrow(PROVE, run_id, organization))
 
 
+async def record_times(db: Connection, run_id: int) -> dict[str, datetime | None]:
+    """Return when a run was required, ended its last session, and was over, as its entries say."""
+    return dict(await db.fetchrow(RECORD_TIMES, run_id))
+
+
 async def organization_of(db: Connection, run_id: int) -> OrganizationId:
     """Return whose run it is."""
     organization: OrganizationId = await db.fetchval("SELECT organization_id FROM portcullis.run WHERE run_id = $1", run_id)
     return organization
 
 
-async def count_uncheckpointed(db: Connection, since: int) -> tuple[int, float]:
-    """Return how many seals no checkpoint covers, and the age of the oldest in seconds."""
-    row = await db.fetchrow(UNCHECKPOINTED, since)
+async def count_uncheckpointed(db: Connection, signed: Mapping[int, int]) -> tuple[int, float]:
+    """Return how many seals stand behind the place up to which their chain was signed for, and the age of the oldest entry in seconds."""
+    row = await db.fetchrow(UNCHECKPOINTED, list(signed), list(signed.values()))
     return row["seals"], row["age"]
 
 

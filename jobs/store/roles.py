@@ -146,8 +146,8 @@ CONTRACT = (
 )
 """Functions that the main app calls. They run with the owner's rights and a fixed search path, and so need no right of the caller's."""
 
-KEEPERS: Mapping[str, frozenset[Role]] = {"forget_members": frozenset({WORKER})}
-"""Functions that do what no role may: they run with the owner's rights too, for these callers only."""
+KEEPERS: Mapping[str, frozenset[Role]] = {"forget_members": frozenset({WORKER}), "audit_factor": frozenset()}
+"""Functions that do what no role may: they run with the owner's rights too, for these callers only; a trigger's has none."""
 
 PLAIN = (
     "has_second_factor",

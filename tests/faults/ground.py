@@ -17,11 +17,14 @@ import asyncpg
 import redis
 
 from jobs.keys import KeyRing
+from jobs.store.roles import Role
 from tests.checker import Checker, Evidence, History, Stop, message_id_key, read_log
+from tests.conftest import UNDER_ROLES
 from tests.faults.crew import Crew
 from tests.faults.proxy import Proxy
 from tests.faults.servers import OwnPostgres, OwnRelay
 from tests.integration.broker_app.own_valkey import OwnValkey
+from tests.role_parts import as_role
 from workers.demo.main_app import main_app_sql
 from workers.demo.patience import READY
 from workers.demo.people import OrganizationSpec, Seeded, seed
@@ -41,7 +44,7 @@ AWAY = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientErr
 CHAOS = """
     CREATE SCHEMA chaos;
     CREATE TABLE chaos.fault (code text NOT NULL, chance double precision NOT NULL);
-    CREATE FUNCTION chaos.strike() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION chaos.strike() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     DECLARE struck text;
     BEGIN
         IF current_setting('application_name') = 'portcullis' THEN
@@ -211,7 +214,8 @@ async def a_ground(folder: Path, random: Random, *, members: int, small: int) ->
         stack.callback(postgres.stop)
         proxy = await stack.enter_async_context(Proxy(postgres.port))
         organizations = await _install(postgres, random, members=members, small=small)
-        environment = settings(folder, postgres.url(port=proxy.port), valkey.url, relay.port)
+        url = postgres.url(port=proxy.port)
+        environment = settings(folder, as_role(url, Role.WORKER) if UNDER_ROLES else url, valkey.url, relay.port)
         crew = Crew(environment, folder, conductor=2, enforcer=2, mailer=2)
         stack.callback(crew.stop)
         crew.start()
@@ -236,7 +240,9 @@ async def _install(postgres: OwnPostgres, random: Random, *, members: int, small
     db = await asyncpg.connect(postgres.url())
     try:
         await db.execute(main_app_sql())
-        await asyncio.to_thread(migrate, postgres.url())
+        await asyncio.to_thread(migrate, postgres.url(), with_roles=UNDER_ROLES)
+        if UNDER_ROLES:
+            await db.execute("ALTER FUNCTION directory.end_sessions SECURITY DEFINER")
         specs = [OrganizationSpec(name="Large", domain="large.example", members=members)]
         specs += [
             OrganizationSpec(

@@ -68,11 +68,25 @@ AUDITORS = (
         "list_enforced_since",
         "find_entry_of_yesterday",
         "find_audit_horizon",
+        "find_checkpoint",
+        "find_last_checkpoint",
         "stream_audit",
         "stream_unsealed_entries",
         "stream_checkpoints",
     ),
-    *("compare_audit", "tally_ledger", "prove_run", "find_seals", "count_uncheckpointed", "has_audit_seal", "is_seal_followed"),
+    *(
+        "compare_audit",
+        "compare_switches",
+        "compare_orders",
+        "compare_factors",
+        "find_record_times",
+        "tally_ledger",
+        "prove_run",
+        "find_seals",
+        "count_uncheckpointed",
+        "has_audit_seal",
+        "is_seal_followed",
+    ),
 )
 
 

@@ -22,6 +22,7 @@ async def world(database_url: str, redis_url: str) -> AsyncIterator[World]:
     async with a_world(database_url, redis_url) as world:
         yield world
         assert await world.violations() == []
+        assert world.is_touched or await world.record_finding() is None
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,9 +21,12 @@ from typing import Any
 import asyncpg
 import redis
 
+from jobs.store.roles import Role
 from tests.builders import Organization
 from tests.checker import Accepted, Checker, History, Stop, message_id_key, read_log
+from tests.conftest import UNDER_ROLES
 from tests.relay import Rule
+from tests.role_parts import acting_as, as_process
 from workers.demo import tied
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +51,7 @@ class System:
     directory: Path
     database_url: str
     redis_url: str
+    roles: bool = UNDER_ROLES
     processes: dict[str, list[tied.Process]] = field(default_factory=dict)
     relay: tied.Process | None = None
     relay_port: int = 0
@@ -108,7 +112,8 @@ class System:
         lines = (line.partition(":") for line in (ROOT / "Procfile").read_text().splitlines())
         program, *options = shlex.split({line: command for line, _, command in lines}[name])
         command = [str(PROGRAMS / program), *options]
-        process = tied.start(command, at_death=signal.SIGTERM, log=self.directory / f"{name}.log", environment=self.environment)
+        environment = self.environment | ({"DATABASE_URL": as_process(self.database_url, name)} if self.roles else {})
+        process = tied.start(command, at_death=signal.SIGTERM, log=self.directory / f"{name}.log", environment=environment)
         self.processes.setdefault(name, []).append(process)
         return process
 
@@ -150,6 +155,7 @@ class Visit:
 
     system: System
     db: asyncpg.Connection
+    app: asyncpg.Connection
     checker: Checker
     redis: "redis.Redis"
 
@@ -164,14 +170,14 @@ class Visit:
     async def require(self, organization: Organization) -> int:
         """Switch on; returns the run."""
         await self.checker.look(self.system.history)
-        run: int = await self.db.fetchval(
+        run: int = await self.app.fetchval(
             "SELECT portcullis.require_second_factor($1, $2, 'audit')", organization.id, organization.admin.id
         )
         self.system.history.over.append(run)
         return run
 
     async def lift(self, organization: Organization, run: int) -> None:
-        await self.db.execute("SELECT portcullis.lift_second_factor($1, $2, 'over')", organization.id, organization.admin.id)
+        await self.app.execute("SELECT portcullis.lift_second_factor($1, $2, 'over')", organization.id, organization.admin.id)
         self.system.history.stops.append(Stop(run_id=run, at=await self.checker.now()))
 
     async def status(self, run: int) -> dict[str, Any]:
@@ -245,22 +251,22 @@ class Visit:
 async def visiting(system: System) -> Any:
     """Visit a system on which everything is up and the relay obeys no rule; afterwards everything must be right."""
     system.obey()
-    db = await asyncpg.connect(system.database_url)
-    try:
-        async with Checker.open(system.database_url, message_id_key=message_id_key(MASTER_KEY)) as checker:
-            with redis.Redis.from_url(system.redis_url) as client:
-                visit = Visit(system=system, db=db, checker=checker, redis=client)
-                await visit.all_up()
-                yield visit
-                assert await visit.violations() == [], system.logs()
-    finally:
-        await db.close()
+    async with AsyncExitStack() as stack:
+        db = await asyncpg.connect(system.database_url)
+        stack.push_async_callback(db.close)
+        app = await stack.enter_async_context(acting_as(system.database_url, Role.APP)) if system.roles else db
+        checker = await stack.enter_async_context(Checker.open(system.database_url, message_id_key=message_id_key(MASTER_KEY)))
+        client = stack.enter_context(redis.Redis.from_url(system.redis_url))
+        visit = Visit(system=system, db=db, app=app, checker=checker, redis=client)
+        await visit.all_up()
+        yield visit
+        assert await visit.violations() == [], system.logs()
 
 
 @contextmanager
-def a_system(directory: Path, database_url: str, redis_url: str) -> Iterator[System]:
-    """Start the relay; the processes come up with the first visit. Everything ends with it."""
-    system = System(directory, database_url, redis_url)
+def a_system(directory: Path, database_url: str, redis_url: str, *, roles: bool = UNDER_ROLES) -> Iterator[System]:
+    """Start the relay; the processes come up with the first visit. Everything ends with it. `roles`: each process has its own."""
+    system = System(directory, database_url, redis_url, roles)
     try:
         system.start_relay()
         yield system

@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -100,7 +100,7 @@ class Chaos:
         stack = AsyncExitStack()
         mail = await stack.enter_async_context(a_mailroom(self.world.pool, self.redis_url, self.world.relay))
         holder = f"worker {self.random.random()}"
-        return Worker(Resources(pool=self.world.pool, holder=holder, mail=mail, lease=timedelta(seconds=60)), stack)
+        return Worker(replace(self.world.resources, holder=holder, mail=mail, lease=timedelta(seconds=60)), stack)
 
     async def people(self) -> None:
         """One thing that somebody does."""

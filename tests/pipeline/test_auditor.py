@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from jobs.audit.reading import Reading
+from jobs.audit.verification import Trust, verify
 from jobs.audit.watch import QUERIES, Auditor
 from jobs.store import audit
 from jobs.store.database import open_pool
@@ -14,7 +15,8 @@ from jobs.store.roles import Role
 from tests.builders import a_member, a_session, an_organization
 from tests.conftest import UNDER_ROLES, Databases
 from tests.integration.cli_runner import Cli
-from tests.pipeline.world import World, a_world
+from tests.pipeline.test_audit_verify import sealed
+from tests.pipeline.world import RING, World, a_world
 from tests.role_parts import a_database_with_roles, acting_as, as_role
 from workers.cli.exit_codes import ExitCode
 
@@ -86,6 +88,22 @@ async def test_letters_after_a_stop_are_found(world: World) -> None:
     assert await found(world) == {}
     await world.db.execute("UPDATE portcullis.batch SET last_letter_at = now() + interval '2 minutes' WHERE run_id = $1", run)
     assert "I5" in await found(world)
+
+
+async def test_a_record_that_was_taken_back_to_an_earlier_state_is_missed_by_whoever_saw_the_later_one(world: World) -> None:
+    await sealed(world)
+    earlier = await world.db.fetchval("SELECT max(entry_id) FROM portcullis.audit_entry")
+    await world.db.execute("SELECT portcullis.write_audit(0, 'tried', '{}')")
+    await sealed(world)
+    async with an_auditor(world) as auditor:
+        assert [result for result in await auditor.look() if result.found] == []
+        for table, condition in (("checkpoint", "number = 2"), ("seal", f"entry_id > {earlier}"), ("entry", f"entry_id > {earlier}")):
+            await world.db.execute(f"ALTER TABLE portcullis.audit_{table} DISABLE TRIGGER only_added_to")
+            await world.db.execute(f"DELETE FROM portcullis.audit_{table} WHERE {condition}")
+        assert (await verify(world.db, Trust.in_ring(RING))).finding is None
+        for _ in range(2):
+            (found,) = [result for result in await auditor.look() if result.found]
+            assert (found.invariant, found.words) == ("I15", "checkpoint 2, which was seen before, is gone or is another one")
 
 
 async def test_connections_that_nearly_run_out_are_found_by_the_auditors_own_role(databases: Databases) -> None:

@@ -188,6 +188,7 @@ async def test_a_run_from_before_the_record_is_not_certified(world: World, cli: 
 
 async def test_a_record_that_was_touched_is_not_certified(world: World, cli: Cli, organization: Organization) -> None:
     run = await done(world, organization)
+    world.is_touched = True
     await world.db.execute("ALTER TABLE portcullis.audit_entry DISABLE TRIGGER only_added_to")
     await world.db.execute("UPDATE portcullis.audit_entry SET happened_at = now() WHERE effect = 'finished'")
     assert (await cli("prove", run)).code is ExitCode.AUDIT_EDITED
@@ -212,6 +213,7 @@ async def test_without_the_ring_signatures_and_order_are_checked(
     monkeypatch.delenv("PORTCULLIS_KEYS")
     told = await cli("audit", "verify", "--public-key", public)
     assert (told.code, "Without the ring" in told.out) == (ExitCode.OK, True)
+    world.is_touched = True
     await world.db.execute("ALTER TABLE portcullis.audit_seal DISABLE TRIGGER only_added_to")
     await world.db.execute("DELETE FROM portcullis.audit_seal WHERE place = 3")
     assert (await cli("audit", "verify", "--public-key", public)).code is ExitCode.AUDIT_MISSING

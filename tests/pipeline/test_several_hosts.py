@@ -16,10 +16,13 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from jobs.store.roles import Role
 from tests.checker import Accepted, Checker, History, message_id_key
+from tests.conftest import UNDER_ROLES
 from tests.pipeline.hosts import Host, NoHostsError, a_forwarder, a_network
 from tests.pipeline.system import KEYS, MASTER_KEY, PROGRAMS, ROOT
 from tests.relay import Relay
+from tests.role_parts import as_role
 from workers.demo import tied
 from workers.demo.people import OrganizationSpec, Seeded, seed
 
@@ -157,7 +160,7 @@ async def _a_site(stack: AsyncExitStack, host: Host, database_url: str, redis_ur
     relay = await stack.enter_async_context(Relay(delay_seconds=REPLY_SECONDS))
     mail = await stack.enter_async_context(a_forwarder(host.gateway, relay.port))
     environment = os.environ | {
-        "DATABASE_URL": await _seen_from(stack, host, database_url),
+        "DATABASE_URL": await _seen_from(stack, host, as_role(database_url, Role.WORKER) if UNDER_ROLES else database_url),
         "REDIS_URL": await _seen_from(stack, host, redis_url),
         "SMTP_URL": f"smtp://{host.gateway}:{mail}",
         "MAIL_FROM": "Example Security <security@app.example.com>",
