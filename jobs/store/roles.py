@@ -88,7 +88,7 @@ TABLES: dict[str, Rights] = {
     "recovery_code": {VERIFIER: "rawd"},
     "holder": {VERIFIER: "raw", AUDITOR: "r"},
     "factor": {VERIFIER: "rawd"},
-    "factor_audit": {VERIFIER: "ra", CONSOLE: "r", AUDITOR: "r"},
+    "factor_audit": {VERIFIER: "ra", WORKER: "r", CONSOLE: "r", AUDITOR: "r"},
     "factor_letter": {VERIFIER: "ra", WORKER: "rw", CONSOLE: "r", AUDITOR: "r"},
     # Who may sign in to the console.
     "operator": {CONSOLE: "rawd"},
@@ -158,6 +158,7 @@ PLAIN = (
     "factor_lock_key",
     "check_isolation",
     "seconds_since",
+    "factor_details",
 )
 """Functions that anybody may call: they read nothing that the caller may not read."""
 

@@ -94,6 +94,34 @@ async def test_the_auditor_may_prove_nothing_away(world: World, url: str) -> Non
                 await auditor.execute(statement)
 
 
+@pytest.mark.parametrize(
+    ("role", "command"),
+    [
+        (Role.AUDITOR, ["enforce", "1", "--as", "1", "--reason", "x"]),
+        (Role.AUDITOR, ["erase", "4711", "--reason", "x"]),
+        (Role.AUDITOR, ["pause", "--letters", "--reason", "x"]),
+        (Role.APP, ["audit", "verify"]),
+        (Role.APP, ["runs"]),
+        (Role.METRICS, ["prove", "1"]),
+        (Role.METRICS, ["cancel", "1", "--reason", "x"]),
+        (Role.WORKER, ["operators", "list"]),
+        (Role.VERIFIER, ["audit", "verify"]),
+        (Role.ROTATOR, ["lift", "1", "--as", "1", "--reason", "x"]),
+    ],
+    ids=lambda value: value if isinstance(value, Role) else " ".join(value),
+)
+async def test_a_role_that_may_not_is_told_so_and_nothing_is_done(
+    world: World, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, role: Role, command: list[str]
+) -> None:
+    run = await a_run(world)
+    before = [await world.db.fetch(f"SELECT * FROM portcullis.{table}") for table in ("policy", "run", "pause", "action", "audit_entry")]
+    told = await Cli(monkeypatch, capsys, {"DATABASE_URL": as_role(url, role), "PORTCULLIS_KEYS": KEYS})(*command, "--json")
+    assert (run, told.code, told.document["error"]["name"]) == (1, ExitCode.NOT_SET_UP, "not_allowed"), told.out
+    assert "permission denied" in told.document["error"]["what"]
+    after = [await world.db.fetch(f"SELECT * FROM portcullis.{table}") for table in ("policy", "run", "pause", "action", "audit_entry")]
+    assert after == before
+
+
 async def test_the_app_erases_and_the_worker_forgets_though_neither_may_delete(world: World) -> None:
     run = await a_run(world)
     await world.look()
