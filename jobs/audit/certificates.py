@@ -138,11 +138,11 @@ def read(document: Mapping[str, Any], keys: PublicKeys) -> Certificate:
     try:
         certificate = Certificate(
             stated=document["certificate"],
-            key_id=str(document["key"]),
-            public_key=str(document["public_key"]),
+            key_id=document["key"],
+            public_key=document["public_key"],
             signature=base64.b64decode(document["signature"], validate=True),
         )
-        is_ours = certificate.stated["format"] == FORMAT
+        is_ours = certificate.stated["format"] == FORMAT and isinstance(certificate.key_id, str)
     except (KeyError, TypeError, binascii.Error, ValueError):
         is_ours = False
     if not is_ours:

@@ -22,13 +22,16 @@ from jobs.store import hints
 from jobs.store.batches import Claim, Stage
 from jobs.store.breakers import Rules
 from jobs.store.database import open_pool
+from jobs.store.roles import READERS
 from jobs.store.steering import Order, PauseScope, pause
 from tests.builders import Organization, a_member, a_session, an_organization
+from tests.conftest import UNDER_ROLES
 from tests.metrics_parts import NOWHERE, Exporter, an_exporter
 from tests.pipeline.world import World
 from tests.promtool import ALERTS, MISSING, RULES, check, fires, firing, promtool
 from tests.relay import Rule
 from tests.relay import Stage as At
+from tests.role_parts import as_process
 from workers.broker import Quarantined, Reason
 from workers.conductor import Conductor
 from workers.mailer import Fleet, PooledMailer, Signboard
@@ -152,6 +155,8 @@ async def a_view_of_the_contract_is_slow(scene: Scene) -> None:
         CREATE VIEW directory.member AS
         SELECT {columns}, {facts} FROM directory.quick, (SELECT pg_sleep(0.15)) slow OFFSET 0
     """)
+    if UNDER_ROLES:
+        await scene.world.db.execute(f"GRANT SELECT ON directory.member TO {READERS}")
 
 
 @causes("PortcullisNoConductor")
@@ -371,7 +376,9 @@ async def somebody_stayed_signed_in_and_the_auditor_is_silent_since(scene: Scene
     await world.run_to_end(await world.require(scene.organization))
     session = await a_session(world.db, scene.organization.members[0].id)
     await world.db.execute("UPDATE app.sessions SET started_at = now() - interval '1 day' WHERE session_id = $1", session)
-    results = await Auditor(world.pool).look()
+    pool = await open_pool(as_process(world.url, "auditor") if UNDER_ROLES else world.url, size=1)
+    results = await Auditor(pool).look()
+    await pool.close()
     assert [result.invariant for result in results if result.found]
     await world.db.execute("DELETE FROM app.sessions WHERE session_id = $1", session)
     await world.db.execute("UPDATE portcullis.audit_result SET looked_at = looked_at - interval '10 minutes'")

@@ -96,7 +96,14 @@ async def test_a_certificate_of_somebody_else_is_signed_with_an_unknown_key(
     assert (await cli("prove", "--check", path)).code is ExitCode.AUDIT_UNKNOWN_KEY
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"certificate": {}, "key": "k1", "public_key": "", "signature": "!"}', "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", "\0"),
+        '{"certificate": {}, "key": "k1", "public_key": "", "signature": "!"}',
+        '{"certificate": {"format": "portcullis certificate 1"}, "key": ["k1"], "public_key": "", "signature": ""}',
+    ],
+)
 async def test_whatever_is_no_certificate_is_said_to_be_none(cli: Cli, tmp_path: Path, text: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(text)
