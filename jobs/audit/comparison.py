@@ -6,6 +6,8 @@ put in before it was sealed, show here.
 
 from collections.abc import Mapping
 
+import asyncpg
+
 from jobs.audit.findings import Finding, Found, Kind
 from jobs.audit.tallies import Tally
 from jobs.store import audit
@@ -18,7 +20,12 @@ async def compare(db: Connection, run_id: int | None, tallies: Mapping[int, Tall
     Raises:
         Found: The first thing that does not agree.
     """
-    for unlike in await audit.compare(db, run_id):
+    try:
+        unlikes = await audit.compare(db, run_id)
+    except asyncpg.DataError as error:
+        words = f"an entry holds what none of ours does: {error}"
+        raise Found(Finding(kind=Kind.INSERTED, words=words, run_id=run_id)) from error
+    for unlike in unlikes:
         raise Found(Finding(kind=Kind(unlike.kind), words=unlike.words, run_id=unlike.run_id))
     for run, said in sorted(tallies.items()):
         known = await audit.tally_ledger(db, run)

@@ -57,14 +57,14 @@ class Trust:
 async def verify(db: Connection, trust: Trust, run_id: int | None = None) -> Report:
     """Verify one run's record or all of it, and stop at the first finding. Reads only; within `one_snapshot` of the caller's, in that."""
     report = Report()
-    async with one_snapshot(db):
-        try:
+    try:
+        async with one_snapshot(db):
             await _verify_chains(db, trust, run_id, report)
             await _verify_checkpoints(db, trust, run_id, report)
             await _verify_unsealed(db, trust, run_id, report)
             await comparison.compare(db, run_id, report.tallies)
-        except Found as found:
-            report.finding = found.finding
+    except Found as found:
+        report.finding = found.finding
     report.members = sum(tally.judged for tally in report.tallies.values())
     return report
 

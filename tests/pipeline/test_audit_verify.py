@@ -339,6 +339,14 @@ async def test_a_ledger_that_was_changed_no_longer_agrees_with_the_record(world:
     assert (finding.kind, finding.run_id) == (kind, run), finding.words
 
 
+async def test_an_entry_that_can_not_be_read_is_a_finding_and_not_a_failure(world: World, run: int) -> None:
+    await world.db.execute("SELECT portcullis.write_audit(1, 'notified', '{\"accepted\": \"many\"}', 4)")
+    async with verification.one_snapshot(world.db):  # as a certificate asks
+        finding = (await verify(world.db, TRUST, run)).finding
+    assert finding is not None
+    assert (finding.kind, finding.run_id) == (Kind.INSERTED, run), finding.words
+
+
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [

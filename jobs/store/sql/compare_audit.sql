@@ -9,7 +9,7 @@ WITH wanted AS (
       AND r.run_id >= (SELECT min(e.run_id) FROM portcullis.audit_entry e WHERE e.run_id > 0 AND e.effect = 'required')
 ), begun AS (
     SELECT e.run_id, count(*) AS entries, min(e.facts ->> 'epoch')::bigint AS epoch, min(e.facts ->> 'organization') AS organization,
-           min(e.facts ->> 'by') AS by, min(e.facts ->> 'reason') AS reason
+           min(e.facts ->> 'by')::uuid AS by, min(e.facts ->> 'reason') AS reason
     FROM portcullis.audit_entry e WHERE e.effect = 'required' AND ($1::bigint IS NULL OR e.run_id = $1::bigint) GROUP BY e.run_id
 ), ended AS (
     SELECT e.run_id, e.effect, e.facts::jsonb AS facts
@@ -46,8 +46,8 @@ WITH wanted AS (
     JOIN wanted w ON w.run_id = b.run_id
     LEFT JOIN portcullis.audit_person p ON p.user_id = w.requested_by
     WHERE b.reason IS DISTINCT FROM w.reason
-       OR CASE WHEN w.requested_by IS NOT NULL THEN p.subject::text IS DISTINCT FROM b.by
-               ELSE EXISTS (SELECT FROM portcullis.audit_person q WHERE q.subject::text = b.by) END
+       OR CASE WHEN w.requested_by IS NOT NULL THEN p.subject IS DISTINCT FROM b.by
+               ELSE EXISTS (SELECT FROM portcullis.audit_person q WHERE q.subject = b.by) END
     UNION ALL
     SELECT w.run_id, CASE WHEN count(e.effect) > says.times THEN 'inserted' ELSE 'missing' END,
            format('it is %s, and %s entries say that it was %s', w.state, count(e.effect), says.effect)

@@ -23,11 +23,11 @@ WITH entry AS (
               'organization', a.organization_id::text, 'factor', a.factor_id, 'kind', a.kind, 'override', a.is_override,
               'sessions_ended', a.sessions_ended)) IS DISTINCT FROM e.facts - 'whose' - 'by' - 'details'
        OR CASE WHEN a.user_id IS NOT NULL
-               THEN (w.subject::text, portcullis.factor_details(a.salt, a.reason, a.origin))
-                    IS DISTINCT FROM (e.facts ->> 'whose', e.facts ->> 'details')
-               ELSE EXISTS (SELECT FROM portcullis.audit_person p WHERE p.subject::text = e.facts ->> 'whose') END
+               THEN (w.subject, portcullis.factor_details(a.salt, a.reason, a.origin))
+                    IS DISTINCT FROM ((e.facts ->> 'whose')::uuid, e.facts ->> 'details')
+               ELSE EXISTS (SELECT FROM portcullis.audit_person p WHERE p.subject = (e.facts ->> 'whose')::uuid) END
        OR CASE WHEN a.done_by IS NOT NULL
-               THEN d.subject::text IS DISTINCT FROM e.facts ->> 'by'
-               ELSE EXISTS (SELECT FROM portcullis.audit_person p WHERE p.subject::text = e.facts ->> 'by') END
+               THEN d.subject IS DISTINCT FROM (e.facts ->> 'by')::uuid
+               ELSE EXISTS (SELECT FROM portcullis.audit_person p WHERE p.subject = (e.facts ->> 'by')::uuid) END
 )
 SELECT 0::bigint AS run_id, u.kind, u.words FROM unlike u ORDER BY u.kind = 'disagrees', u.kind, u.words LIMIT 5
