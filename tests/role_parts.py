@@ -7,10 +7,13 @@ from urllib.parse import urlencode
 import asyncpg
 import psycopg
 
-from jobs.store.roles import Role
-from tests.conftest import Databases, _load_main_app
+from jobs.store.roles import IN_DIRECTORY, Role
+from tests.conftest import UNDER_ROLES, Databases, _load_main_app
 from workers.demo.main_app import IdType
 from workers.migrations import migrate
+
+LET_ROLES_IN = "; ".join(IN_DIRECTORY) if UNDER_ROLES else "SELECT"
+"""For a test that makes views of `directory` anew, whose rights went with the old ones."""
 
 
 def as_role(url: str, role: Role) -> str:

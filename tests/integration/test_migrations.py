@@ -19,6 +19,7 @@ from jobs.store.contract import ContractError
 from jobs.store.statements import FOLDER, RangeStatement
 from tests.integration import older_postgres
 from tests.integration.switch_parts import EVERY_ID_TYPE
+from tests.role_parts import LET_ROLES_IN
 from workers import migrations
 from workers.demo.main_app import IdType, main_app_sql
 from workers.migrations import MigrationError, installed_revision, migrate, newest_revision
@@ -255,6 +256,7 @@ def test_the_app_may_drop_and_change_what_the_contract_is_made_of(database_url: 
         connection.execute("DROP SCHEMA directory CASCADE")
         assert everything(connection) == before, "nothing of ours went with it"
         connection.execute(contract_of_the_reference_app())
+        connection.execute(LET_ROLES_IN)
         assert value(served, "SELECT portcullis.gate(1, NULL, 'password')") == "none"
         connection.execute(SMOKE)
 

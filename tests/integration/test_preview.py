@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.main_app_people import a_member, an_admin, an_organization
 from tests.integration.switch_parts import EVERY_ID_TYPE, a_session, enforce_all, live_sessions, refused, require
+from tests.role_parts import LET_ROLES_IN
 from workers.demo.people import OrganizationSpec, seed
 
 CENSUS = """
@@ -160,6 +161,7 @@ async def test_kinds_may_be_of_another_text_type(db: asyncpg.Connection) -> None
         await db.execute("DROP VIEW directory.member")
         await db.execute(f"ALTER TABLE app.memberships ALTER kind TYPE {type_}")
         await db.execute(f"CREATE VIEW directory.member AS {definition}")
+        await db.execute(LET_ROLES_IN)
         assert await preview(db, organization_id, "client") == {("exempt", "client"): (1, 0)}
 
 

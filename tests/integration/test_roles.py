@@ -184,13 +184,14 @@ async def test_migrating_again_changes_nothing_and_mends_what_was_changed(url: s
 
 
 async def test_roles_come_to_an_installation_that_had_none(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    main_app_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli = Cli(monkeypatch, capsys, {"DATABASE_URL": database_url})
+    cli = Cli(monkeypatch, capsys, {"DATABASE_URL": main_app_database_url})
+    assert (await cli("migrate")).code is ExitCode.OK
     told = await cli("migrate", "--roles", "--json")
     assert told.code is ExitCode.OK, told.err
     assert told.document["left_to_run"] == ["ALTER FUNCTION directory.end_sessions SECURITY DEFINER"]
-    async with acting_as(database_url, Role.WORKER) as db:
+    async with acting_as(main_app_database_url, Role.WORKER) as db:
         assert await may(db, "SELECT FROM portcullis.batch")
         assert not await may(db, "SELECT FROM portcullis.recovery_set")
     doctor = await cli("doctor", "--json")

@@ -22,7 +22,6 @@ from jobs.store import hints
 from jobs.store.batches import Claim, Stage
 from jobs.store.breakers import Rules
 from jobs.store.database import open_pool
-from jobs.store.roles import READERS
 from jobs.store.steering import Order, PauseScope, pause
 from tests.builders import Organization, a_member, a_session, an_organization
 from tests.conftest import UNDER_ROLES
@@ -31,7 +30,7 @@ from tests.pipeline.world import World
 from tests.promtool import ALERTS, MISSING, RULES, check, fires, firing, promtool
 from tests.relay import Rule
 from tests.relay import Stage as At
-from tests.role_parts import as_process
+from tests.role_parts import LET_ROLES_IN, as_process
 from workers.broker import Quarantined, Reason
 from workers.conductor import Conductor
 from workers.mailer import Fleet, PooledMailer, Signboard
@@ -155,8 +154,7 @@ async def a_view_of_the_contract_is_slow(scene: Scene) -> None:
         CREATE VIEW directory.member AS
         SELECT {columns}, {facts} FROM directory.quick, (SELECT pg_sleep(0.15)) slow OFFSET 0
     """)
-    if UNDER_ROLES:
-        await scene.world.db.execute(f"GRANT SELECT ON directory.member TO {READERS}")
+    await scene.world.db.execute(LET_ROLES_IN)
 
 
 @causes("PortcullisNoConductor")
