@@ -22,7 +22,8 @@ def vital(task: asyncio.Future[Any], name: str, *, crash: Callable[[int], Any] =
 
 
 def _look(name: str, crash: Callable[[int], Any], task: asyncio.Future[Any]) -> None:
-    if task.cancelled() or task.exception() is None:
+    # Several that were gathered and cancelled are not `cancelled`, but ended by that error.
+    if task.cancelled() or task.exception() is None or isinstance(task.exception(), asyncio.CancelledError):
         return
     log.critical("vital_task_died", task=name, exc_info=task.exception())
     crash(EXIT_STATUS)

@@ -27,3 +27,15 @@ async def test_being_cancelled_or_coming_to_an_end_does_not() -> None:
     await asyncio.wait(tasks)
     await asyncio.sleep(0)
     assert ended == []
+
+
+async def test_several_that_were_gathered_and_cancelled_do_not_either() -> None:
+    ended: list[int] = []
+    tasks = asyncio.gather(asyncio.sleep(60), asyncio.sleep(60))
+    vital(tasks, "orders and breakers", crash=ended.append)
+    await asyncio.sleep(0)
+    tasks.cancel()
+    await asyncio.gather(tasks, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert tasks.done()
+    assert ended == []
