@@ -71,7 +71,23 @@ async def test_no_label_can_grow_without_bound(exporter: Exporter, world: World)
     for _ in range(3):
         organization = await an_organization(world.db, members=2)
         await world.run_to_end(await world.require(organization))
-    allowed = {"queue", "state", "stage", "ending", "verdict", "scope", "code", "reason", "process", "le", "subject", "invariant", "relay"}
+    allowed = {
+        "queue",
+        "state",
+        "stage",
+        "ending",
+        "verdict",
+        "scope",
+        "code",
+        "reason",
+        "process",
+        "le",
+        "subject",
+        "invariant",
+        "relay",
+        "result",
+        "why",
+    }
     before = await exporter.scrape()
     assert {label for family in families(before.text) for sample in family.samples for label in sample.labels} <= allowed
     organization = await an_organization(world.db, name="Zanzibar Zeppelins", members=7)
