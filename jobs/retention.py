@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from jobs.store.database import Pool, is_weather
+from jobs.store.database import Pool, log_failure
 from jobs.store.statements import statement
 
 log = structlog.get_logger(__name__)
@@ -35,10 +35,7 @@ async def forget_for_ever(pool: Pool, days: int) -> None:
     while days:
         try:
             is_more = await forget(pool, days)
-        except Exception as error:
-            if is_weather(error):
-                log.warning("forgetting_failed", error=type(error).__name__)
-            else:  # a right that is missing must show, and must not end it for good
-                log.exception("forgetting_failed")
+        except Exception as error:  # noqa: BLE001 -- a right that is missing must show, and must not end it for good
+            log_failure(log, "forgetting_failed", error)
             is_more = False
         await asyncio.sleep(STEP_SECONDS if is_more else LOOK_SECONDS)

@@ -10,7 +10,7 @@ import structlog
 from jobs.audit import checkpoints, sealing
 from jobs.audit.sealing import AT_A_TIME
 from jobs.keys import KeyRing, Purpose
-from jobs.store.database import Connection, Pool, is_weather
+from jobs.store.database import Connection, Pool, log_failure
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +31,8 @@ class Notary:
         while True:
             try:
                 sealed = await self.look()
-            except Exception as error:
-                if is_weather(error):
-                    log.warning("sealing_failed", error=type(error).__name__)
-                else:
-                    log.exception("sealing_failed")
+            except Exception as error:  # noqa: BLE001 -- all of it is written down
+                log_failure(log, "sealing_failed", error)
                 sealed = 0
             if sealed < AT_A_TIME:
                 await asyncio.sleep(SEAL_SECONDS)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from jobs.domain.permissions import Role
-from jobs.store.database import Database, Pool, is_weather
+from jobs.store.database import Database, Pool, log_failure
 from jobs.store.statements import statement
 
 log = structlog.get_logger(__name__)
@@ -108,9 +108,6 @@ async def sweep_for_ever(db: Pool) -> None:
     while True:
         try:
             await sweep(db)
-        except Exception as error:
-            if is_weather(error):
-                log.warning("sweeping_failed", error=type(error).__name__)
-            else:  # a right that is missing must show, and must not end it for good
-                log.exception("sweeping_failed")
+        except Exception as error:  # noqa: BLE001 -- a right that is missing must show, and must not end it for good
+            log_failure(log, "sweeping_failed", error)
         await asyncio.sleep(SWEEP_SECONDS)

@@ -21,7 +21,7 @@ from jobs.domain.outcomes import Outcome, Scope, settle
 from jobs.letters import Addressee, Change, Occasion, Unaddressable
 from jobs.ports import Envelope, Receipt
 from jobs.resources import Mail, Resources
-from jobs.store.database import WEATHER, Database, is_weather
+from jobs.store.database import WEATHER, Database, is_weather, log_failure
 from jobs.store.statements import statement
 
 CLAIM = statement("claim_factor_letters")
@@ -83,11 +83,9 @@ async def post_for_ever(resources: Resources) -> None:
         try:
             if not resources.mail.mailer.retry_in_seconds:
                 sent = await post(resources.pool, resources.mail)
-        except Exception as error:
-            if is_weather(error):
-                log.warning("letters_unposted", error=type(error).__name__)
-            else:
-                log.exception("letters_unposted")
+        except Exception as error:  # noqa: BLE001 -- all of it is written down
+            log_failure(log, "letters_unposted", error)
+            if not is_weather(error):
                 await asyncio.sleep(FAULT_SECONDS)
         if sent < WAVE:
             await asyncio.sleep(LOOK_SECONDS)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
+from structlog.typing import FilteringBoundLogger as BoundLogger
 
 STATEMENT_SECONDS = 45
 LOCK_SECONDS = 30
@@ -57,6 +58,14 @@ def is_weather(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return type(error) is asyncpg.InterfaceError and error.hint is None
     return isinstance(error, WEATHER)
+
+
+def log_failure(log: BoundLogger, event: str, error: Exception) -> None:
+    """Write down why something will be tried again: weather in a line, anything else with its traceback."""
+    if is_weather(error):
+        log.warning(event, error=type(error).__name__)
+    else:
+        log.error(event, exc_info=error)
 
 
 @contextmanager

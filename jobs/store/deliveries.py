@@ -23,7 +23,6 @@ PART_DEFERRED = RangeStatement.load("part_deferred")
 TALLY = statement("tally_failures")
 OWE_LIFTED = RangeStatement.load("owe_lifted")
 
-
 KINDS = {str(kind): kind for kind in LetterKind}
 
 

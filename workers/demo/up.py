@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import asyncpg
+from cyclopts import run
 
 from workers.demo.embedded import LOOPBACK, SetupError
 from workers.demo.folder import own_folder
@@ -108,4 +109,4 @@ def _what_to_try(built: Foundation, seeded: Seeded, settings: Mapping[str, str],
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(run_up()))
+    sys.exit(run(run_up))
