@@ -20,7 +20,7 @@ async def organization(world: World) -> Organization:
 
 async def tried(world: World, organization: Organization, member: Member) -> list[Attempt]:
     """Return attempts at the member's notice."""
-    [letter] = await views.list_letters(world.pool, member.id, [str(organization.id)])
+    [letter] = await views.list_letters(world.db, member.id, [str(organization.id)])
     return letter.tried
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from jobs.store.database import Pool
+from jobs.store.database import Database, Pool
 from jobs.store.ids import MemberId
 from jobs.store.statements import statement
 
@@ -117,7 +117,7 @@ async def find(db: Pool, member: MemberId) -> list[Membership]:
     return [Membership(**row) for row in await db.fetch(FACTS, member)]
 
 
-async def list_letters(db: Pool, member: MemberId, organizations: list[str]) -> list[MemberLetter]:
+async def list_letters(db: Database, member: MemberId, organizations: list[str]) -> list[MemberLetter]:
     """Return what the latest runs of these organizations decided and wrote, latest run first."""
     letters = await db.fetch(LETTERS, member, organizations, RUNS_LOOKED_INTO)
     which = [row["run_id"] for row in letters], [row["slot"] for row in letters]

@@ -13,9 +13,11 @@ from typing import Any
 import psycopg
 
 from tests.browser.system import until
+from tests.conftest import UNDER_ROLES
 from tests.pipeline.system import System
 from tests.relay import Rule, Stage
-from workers.demo.main_app import main_app_sql
+from tests.role_parts import install_with_roles
+from workers.demo.main_app import IdType, main_app_sql
 from workers.migrations import migrate
 
 SLOW_DOMAIN = "slow.example"
@@ -71,10 +73,7 @@ class Ground:
 @contextmanager
 def standing(directory: Path, database_url: str, redis_url: str) -> Iterator[Ground]:
     """Start everything, bring the four runs about, and end everything afterwards."""
-    with closing(psycopg.connect(database_url, autocommit=True)) as db:
-        db.execute(main_app_sql())
-        migrate(database_url)
-        db.execute(ORGANIZATIONS.encode())
+    _install(database_url)
     system = System(directory, database_url, redis_url)
     os.environ["PORTCULLIS_CONSOLE_ADDRESS"] = "127.0.0.1:0"
     try:
@@ -92,6 +91,16 @@ def standing(directory: Path, database_url: str, redis_url: str) -> Iterator[Gro
     finally:
         del os.environ["PORTCULLIS_CONSOLE_ADDRESS"]
         system.stop()
+
+
+def _install(database_url: str) -> None:
+    if UNDER_ROLES:
+        install_with_roles(database_url, IdType.BIGINT)
+    with closing(psycopg.connect(database_url, autocommit=True)) as db:
+        if not UNDER_ROLES:
+            db.execute(main_app_sql())
+            migrate(database_url)
+        db.execute(ORGANIZATIONS.encode())
 
 
 def _origin(log: Path) -> str | None:
